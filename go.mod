@@ -1,0 +1,3 @@
+module github.com/fieldcrypt/fieldcrypt-go
+
+go 1.26

@@ -1,0 +1,86 @@
+// Package kmsprovider says what the library needs from a key management
+// service: to make a data key under a root key that never leaves the service,
+// and to unwrap it again.
+//
+// A [Provider] does those two things. What only some services can do is an
+// interface of one method each: [Rewrapper], [Checker], [Resolver].
+// Sub-packages hold the providers: awskms (AWS KMS), localkms (an embedded key
+// file), and fakekms, a server for tests. Package providertest is the
+// conformance suite that every provider runs.
+package kmsprovider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+)
+
+// DataKeySize is the length in bytes of every plain data key.
+const DataKeySize = 32
+
+// A Provider makes and unwraps data keys. Root keys are named by URI, such as
+// "aws-kms://arn:aws:kms:eu-central-1:111122223333:key/…".
+//
+// Implementations are safe for concurrent use, keep no reference to the slices
+// and maps they are given or return, and report failures as one of the classes
+// of this package (see [ErrUnavailable] and its neighbours), or as the
+// context's own error when the caller's context ended.
+type Provider interface {
+	// GenerateDataKey makes a new data key of [DataKeySize] random bytes and
+	// wraps it under rootKey, bound to ec.
+	GenerateDataKey(ctx context.Context, rootKey string, ec EncryptionContext) (DataKey, error)
+
+	// Unwrap returns the plain data key that wrapped holds. It fails with
+	// [ErrInvalidCiphertext] unless wrapped was made under rootKey with an
+	// equal ec. The caller owns the result and wipes it after use.
+	Unwrap(ctx context.Context, rootKey string, wrapped []byte, ec EncryptionContext) ([]byte, error)
+}
+
+// A Rewrapper gives a wrapped data key a new wrapping under another root key,
+// without the data key leaving the service.
+type Rewrapper interface {
+	// Rewrap returns the new wrapping and the canonical URI of the root key
+	// that made it. The encryption context stays the same.
+	Rewrap(ctx context.Context, fromRootKey string, wrapped []byte, toRootKey string, ec EncryptionContext) (rewrapped []byte, rootKey string, err error)
+}
+
+// A Checker tells whether a root key can be used: it exists, is enabled, and
+// is a symmetric encryption key.
+type Checker interface {
+	Check(ctx context.Context, rootKey string) error
+}
+
+// A Resolver turns a name for a root key, such as an alias, into its canonical
+// URI. It makes no call for a name that is canonical already.
+type Resolver interface {
+	Resolve(ctx context.Context, rootKey string) (string, error)
+}
+
+// A DataKey is a new data key in both its forms. It redacts itself wherever it
+// is printed, logged or encoded.
+type DataKey struct {
+	Plaintext []byte // DataKeySize bytes; the caller owns it and wipes it after use
+	Wrapped   []byte // what may be stored
+	RootKey   string // canonical URI of the root key that wrapped it, never an alias
+}
+
+// Wipe overwrites the plain data key with zeros.
+func (k DataKey) Wipe() { clear(k.Plaintext) }
+
+// Format implements fmt.Formatter: no verb prints the key.
+func (k DataKey) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, k.redacted()) }
+
+// LogValue implements slog.LogValuer.
+func (k DataKey) LogValue() slog.Value { return slog.StringValue(k.redacted()) }
+
+// MarshalText keeps the key out of JSON, XML and other text encodings.
+func (k DataKey) MarshalText() ([]byte, error) { return []byte(k.redacted()), nil }
+
+// GobEncode refuses: a data key is never serialised.
+func (k DataKey) GobEncode() ([]byte, error) {
+	return nil, errors.New("kmsprovider: a DataKey can't be encoded with gob")
+}
+
+func (k DataKey) redacted() string { return "DataKey(" + k.RootKey + ", [REDACTED])" }
