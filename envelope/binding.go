@@ -1,0 +1,172 @@
+package envelope
+
+import (
+	"encoding/binary"
+	"fmt"
+	"unicode/utf8"
+)
+
+// Lengths in bytes, from FORMAT.md.
+const (
+	maxName   = 255
+	maxRecord = 1024
+)
+
+// DefaultClass is the class of a scope that names none.
+const DefaultClass = "default"
+
+// A Scope says whose data a data key protects: a tenant and a retention class.
+// Both are 1 to 255 bytes of UTF-8, compared byte by byte; an empty class
+// stands for [DefaultClass].
+type Scope struct {
+	Tenant string
+	Class  string
+}
+
+func (s Scope) String() string {
+	return fmt.Sprintf("tenant %q, class %q", s.Tenant, s.withDefault().Class)
+}
+
+func (s Scope) withDefault() Scope {
+	if s.Class == "" {
+		s.Class = DefaultClass
+	}
+	return s
+}
+
+func (s Scope) validate() error {
+	if err := checkName("tenant", s.Tenant); err != nil {
+		return err
+	}
+	return checkName("class", s.Class)
+}
+
+// canonical is the format's lp(tenant) || lp(class).
+func (s Scope) canonical() []byte { return appendLP(appendLP(nil, s.Tenant), s.Class) }
+
+// A Field is the permanent cryptographic name of a sensitive field: a module
+// (a record type, such as "Contacts") and a field name. The zero Field is not
+// valid; make one with [NewField] and keep it.
+type Field struct {
+	module, name string
+	canonical    string // lp(module) || lp(name)
+}
+
+// NewField checks the names: 1 to 255 bytes of UTF-8 each.
+func NewField(module, name string) (Field, error) {
+	if err := checkName("module", module); err != nil {
+		return Field{}, err
+	}
+	if err := checkName("field", name); err != nil {
+		return Field{}, fmt.Errorf("module %q: %w", module, err)
+	}
+	return Field{module, name, string(appendLP(appendLP(nil, module), name))}, nil
+}
+
+// MustField is like [NewField] and panics on a bad name. It is for variables
+// initialised from constants.
+func MustField(module, name string) Field {
+	f, err := NewField(module, name)
+	if err != nil {
+		panic("envelope: MustField: " + err.Error())
+	}
+	return f
+}
+
+// Module returns the module's name.
+func (f Field) Module() string { return f.module }
+
+// Name returns the field's name without its module.
+func (f Field) Name() string { return f.name }
+
+// String returns module and name with a dot between them.
+func (f Field) String() string { return f.module + "." + f.name }
+
+// A Binding is the place an envelope belongs to. An envelope opens under an
+// equal binding and no other.
+type Binding struct {
+	Scope Scope
+	Field Field
+
+	// Record is the record's ID as text, 1 to 1,024 bytes of UTF-8: integers
+	// in decimal, UUIDs in lower-case 8-4-4-4-12, composite keys as
+	// [CompositeRecord] makes them.
+	Record string
+
+	// Unbound leaves the record out, for records whose ID is not known when
+	// they are sealed. Whoever writes to the database can then move envelopes
+	// between the records of one field. Record must be empty.
+	Unbound bool
+}
+
+func (b *Binding) String() string {
+	if b.Unbound {
+		return fmt.Sprintf("%s (%s, unbound)", b.Field, b.Scope)
+	}
+	return fmt.Sprintf("%s (%s, record %q)", b.Field, b.Scope, b.Record)
+}
+
+// CompositeRecord returns the record ID of a key with several parts.
+func CompositeRecord(parts ...string) string {
+	var id []byte
+	for _, p := range parts {
+		id = appendLP(id, p)
+	}
+	return string(id)
+}
+
+// checkPlace validates what a call brings anew: the scope was checked when its
+// key was loaded, and a hit compares it byte by byte.
+func (b *Binding) checkPlace() error {
+	if b.Field.canonical == "" {
+		return malformed("the field has no name: make it with NewField")
+	}
+	if b.Unbound {
+		if b.Record != "" {
+			return malformed("%s: the binding is unbound and names a record", b.Field)
+		}
+		return nil
+	}
+	if len(b.Record) == 0 {
+		return malformed("%s: the record ID is empty: give the record an ID before it is sealed, or say that the field is unbound", b.Field)
+	}
+	if len(b.Record) > maxRecord {
+		return malformed("%s: the record ID is %d bytes, the limit is %d", b.Field, len(b.Record), maxRecord)
+	}
+	if !utf8.ValidString(b.Record) {
+		return malformed("%s: the record ID is not UTF-8", b.Field)
+	}
+	return nil
+}
+
+const (
+	notBound    = 0x00
+	boundRecord = 0x01
+)
+
+// appendPlace appends the part of the additional data that follows the key's
+// own prefix.
+func (b *Binding) appendPlace(aad []byte) []byte {
+	aad = append(aad, b.Field.canonical...)
+	if b.Unbound {
+		return append(aad, notBound)
+	}
+	return appendLP(append(aad, boundRecord), b.Record)
+}
+
+func checkName(what, s string) error {
+	switch {
+	case s == "":
+		return malformed("the %s is empty", what)
+	case len(s) > maxName:
+		return malformed("the %s is %d bytes, the limit is %d", what, len(s), maxName)
+	case !utf8.ValidString(s):
+		return malformed("the %s is not UTF-8", what)
+	}
+	return nil
+}
+
+// appendLP appends the length of s in four bytes, then s.
+func appendLP(b []byte, s string) []byte {
+	return append(binary.BigEndian.AppendUint32(b, uint32(len(s))), s...)
+}

@@ -1,0 +1,56 @@
+package envelope
+
+import (
+	"encoding/base64"
+	"strings"
+)
+
+// textPrefix is "fc", the version and a dot.
+const textPrefix = "fc1."
+
+var textEncoding = base64.RawURLEncoding.Strict()
+
+// TextLen returns the length in bytes of the text form of an envelope of n
+// bytes.
+func TextLen(n int) int { return len(textPrefix) + textEncoding.EncodedLen(n) }
+
+// AppendText appends the text form of an envelope: "fc1." and base64url
+// without padding (RFC 4648, section 5). Streams have none.
+func AppendText(dst, envelope []byte) ([]byte, error) {
+	h, err := parseHeader(envelope)
+	if err != nil {
+		return dst, err
+	}
+	if h.mode == ModeStream {
+		return dst, badText("a stream has no text form")
+	}
+	return textEncoding.AppendEncode(append(dst, textPrefix...), envelope), nil
+}
+
+// DecodeText returns the envelope of a text form. It is strict, so that one
+// envelope has one text: any byte outside the alphabet, padding, and unused
+// bits that are not zero are errors.
+func DecodeText(text string) ([]byte, error) {
+	body, ok := strings.CutPrefix(text, textPrefix)
+	if !ok {
+		return nil, badText("the text form of an envelope starts with " + textPrefix)
+	}
+	if len(body) > textEncoding.EncodedLen(MaxInlineOverhead+MaxFrame) {
+		return nil, badText("longer than any envelope")
+	}
+	if strings.ContainsAny(body, "\r\n") { // Go's decoder skips these
+		return nil, badText("a line break inside the text form of an envelope")
+	}
+	b, err := textEncoding.DecodeString(body)
+	if err != nil {
+		return nil, badText("not base64url without padding")
+	}
+	h, err := parseHeader(b)
+	if err != nil {
+		return nil, err
+	}
+	if h.mode == ModeStream {
+		return nil, badText("a stream has no text form")
+	}
+	return b, nil
+}
