@@ -1,0 +1,189 @@
+"""Reads vectors with the Python reader, and shows that the reading can fail.
+
+Each case is also read after one expectation of it was falsified (the control);
+a falsified case that still passes is a problem like any other.
+"""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import fieldcrypt_v1 as fc
+
+LEAST = {"positive": 60, "negative": 80}
+
+KEY = {"name", "kind", "error", "secret", "purpose", "tenant", "class", "key_id"}
+RECORD = {"created", "not_after", "budget", "record_tag"}
+FIELD = {"name", "kind", "error", "secret", "tenant", "class", "module", "field", "record", "envelope", "text"}
+TEXT = {"name", "kind", "error", "text"}
+
+
+def check_all(paths: list[Path]) -> list[str]:
+    """Returns what is wrong, and prints a line of counts for each kind and error class."""
+    problems, counts = [], Counter()
+    for path in paths:
+        content = json.loads(path.read_bytes())
+        if content.keys() != {"format", "cases"} or content["format"] != "fieldcrypt/v1" or not content["cases"]:
+            problems.append(f"{path.name}: not a file of vectors")
+            continue
+        names = Counter(case["name"] for case in content["cases"])
+        problems += [f"{path.name}: {n} cases are named {name!r}" for name, n in names.items() if n > 1]
+        for case in content["cases"]:
+            counts[case["kind"], case["error"]] += 1
+            where = f"{path.name}: {case['name']}"
+            problems += [f"{where}: {p}" for p in check(case)]
+            problems += [f"{where}: control, {what}: not noticed" for what, c in falsified(case) if not check(c)]
+    problems += check_hkdf() + check_longest()
+
+    for (kind, error), n in sorted(counts.items()):
+        print(f"{kind}\t{error or 'opens'}\t{n}")
+    for what, least in LEAST.items():
+        n = sum(n for (_, error), n in counts.items() if (error == "") == (what == "positive"))
+        print(f"all\t{what}\t{n}")
+        if n < least:
+            problems.append(f"{n} {what} cases, fewer than {least}")
+    return problems
+
+
+def check(case: dict) -> list[str]:
+    """Returns what is wrong with one case."""
+    kinds = {"key": check_key, "field": check_field, "text": check_text}
+    if case["kind"] not in kinds:
+        return [f"this program reads no cases of kind {case['kind']}"]
+    if case.keys() not in members(case["kind"], case["error"]):
+        return [f"has the members {sorted(case)}"]
+    return list(kinds[case["kind"]](case))
+
+
+def members(kind: str, error: str) -> list[set[str]]:
+    """The sets of members that a case may have."""
+    if kind == "key":
+        return [KEY, KEY | RECORD]
+    if kind == "text":
+        return [TEXT | {"envelope"} if error == "" else TEXT]
+    return [FIELD | {"": {"frame", "type", "value"}, "bad-frame": {"frame"}}.get(error, set())]
+
+
+def outcome(read) -> tuple[str, object]:
+    """Returns the error class of a refusal, or "" and what was read."""
+    try:
+        return "", read()
+    except fc.FormatError as e:
+        return e.error_class, None
+
+
+def check_key(case: dict):
+    c = {k: bytes.fromhex(case[k]) if k in case else None for k in ("secret", "key_id", "record_tag")}
+    numbers = [case.get(k, 0) for k in ("created", "not_after", "budget")]
+    got, _ = outcome(
+        lambda: fc.read_key(
+            c["secret"], case["purpose"], case["tenant"], case["class"], c["key_id"], c["record_tag"], *numbers
+        )
+    )
+    if got != case["error"]:
+        yield f"gives {got!r}, not {case['error']!r}"
+
+
+def check_field(case: dict):
+    envelope, secret = bytes.fromhex(case["envelope"]), bytes.fromhex(case["secret"])
+    binding = [case[k] for k in ("tenant", "class", "module", "field", "record")]
+
+    def read_all(envelope: bytes):
+        frame = fc.open_field(secret, *binding, envelope)
+        if "frame" in case and frame.hex() != case["frame"]:
+            raise AssertionError(f"opens to the frame {frame.hex()}")
+        return frame, *fc.read_frame(frame)
+
+    try:
+        got, result = outcome(lambda: read_all(envelope))
+        by_text, _ = outcome(lambda: read_all(fc.decode_text(case["text"])))
+    except AssertionError as e:
+        yield str(e)
+        return
+    if got != case["error"]:
+        yield f"gives {got!r}, not {case['error']!r}"
+    if by_text != got and (got, by_text) != ("malformed", "bad-text"):
+        yield f"its text gives {by_text!r}"
+    if case["text"] != fc.raw_text(envelope):
+        yield "text is not of this envelope"
+    if got == case["error"] == "":
+        yield from check_written(case, secret, binding, envelope, *result)
+
+
+def check_written(case, secret, binding, envelope, frame, type_, value):
+    """What is read is written again byte for byte: payload, frame, envelope, text."""
+    if (type_, value) != (case["type"], case["value"]):
+        yield f"reads as type {type_}, {value!r}"
+        return
+    if fc.unframe(frame) != (type_, fc.write_payload(type_, value)):
+        yield "its value is another payload when written again"
+    mode, _, uri, wrapped, nonce, _ = fc.parse_field(envelope)
+    if fc.seal_field(secret, *binding, nonce, frame, mode, uri, wrapped) != envelope:
+        yield "another envelope when written again"
+    if fc.encode_text(envelope) != case["text"]:
+        yield "another text when written again"
+
+
+def check_text(case: dict):
+    got, envelope = outcome(lambda: fc.decode_text(case["text"]))
+    if got != case["error"]:
+        yield f"gives {got!r}, not {case['error']!r}"
+    elif got == "":
+        if envelope.hex() != case["envelope"]:
+            yield f"reads as {envelope.hex()}"
+        if fc.encode_text(envelope) != case["text"]:
+            yield "another text when written again"
+
+
+def falsified(case: dict):
+    """Copies of a case that are each wrong in one place."""
+    for error in ("", "malformed", "bad-text", "key-mismatch", "not-authentic", "bad-frame"):
+        if error != case["error"]:
+            yield f"error {error!r}", case | {"error": error}
+    yield "a member more", case | {"plaintext": ""}
+    for member in case.keys() - {"name", "kind", "error"}:
+        yield f"without {member}", {k: v for k, v in case.items() if k != member}
+    if case["kind"] == "field":
+        yield "another text", case | {"text": case["text"] + "A"}
+    if "frame" in case:
+        yield "another frame", case | {"frame": case["frame"] + "00"}
+    if case["error"] != "":
+        return
+    for member in ("secret", "key_id", "record_tag", "envelope"):
+        if member in case:
+            b = bytearray.fromhex(case[member])
+            for at in {0, len(b) // 2, len(b) - 1}:
+                b[at] ^= 1
+                yield f"{member}, byte {at} flipped", case | {member: b.hex()}
+                b[at] ^= 1
+    for member in ("tenant", "class", "module", "field", "value", "text"):
+        if member in case:
+            yield f"another {member}", case | {member: case[member] + "x"}
+    for member in ("created", "not_after", "budget", "type"):
+        if member in case:
+            yield f"another {member}", case | {member: case[member] + 1}
+    if "record" in case:
+        yield "another record", case | {"record": "x" if case["record"] is None else None}
+
+
+def check_hkdf() -> list[str]:
+    """RFC 5869, test case 3: no salt, no info, more than one block."""
+    want = "8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879ec3454e5f3c738d2d9d201395faa4b61a96c8"
+    got = fc.hkdf(b"\x0b" * 22, b"", 42).hex()
+    return [] if got == want else [f"HKDF gives {got}"]
+
+
+def check_longest() -> list[str]:
+    """The cap on the ciphertext, whose vectors would be files of 64 MiB."""
+    problems = []
+    secret, nonce = bytes(32), bytes(12)
+    binding = ("acme", "crm", "Contacts", "email", None)
+    sc = fc.scope(*binding[:2])
+    for n, want in [(16_777_216, ""), (16_777_217, "malformed")]:
+        kid = fc.key_id(secret, "data", sc)
+        payload = fc.gcm_seal(fc.gcm_key(secret, sc), nonce, bytes(n), fc.field_aad(kid, sc, *binding[2:]))
+        envelope = fc.header(fc.REFERENCE, kid) + payload
+        got, _ = outcome(lambda e=envelope: fc.open_field(secret, *binding, e))
+        if got != want:
+            problems.append(f"a frame of {n} bytes gives {got!r}, not {want!r}")
+    return problems
