@@ -25,9 +25,9 @@ def positive():
     for n in (0, 1, 2):
         envelope = reference(n)
         yield text_case(f"{len(envelope)} bytes, {len(envelope) % 3} over a group of 3", fc.raw_text(envelope), envelope)
-    # 0xfb, 0xff and 0xbf groups spell - and _ where standard base64 has + and /.
-    nonce = bytes.fromhex("fbfffefbefbefbfffefbefbe")
-    url_alphabet = fc.header(fc.REFERENCE, b"\xff" * 32) + nonce + bytes(17)
+    # Groups of three bytes that read ---- and ____, where standard base64 has ++++ and ////.
+    dashes, underscores = bytes.fromhex("fbefbe"), b"\xff" * 3
+    url_alphabet = fc.header(fc.REFERENCE, dashes * 5 + underscores * 5 + b"\xff\xff") + bytes(29)
     yield text_case("both characters of the URL alphabet", fc.raw_text(url_alphabet), url_alphabet)
     envelope = inline(sealed("text, inline", fc.frame(fc.STRING, b"ada@example.com")), "text").envelope
     yield text_case("inline", fc.raw_text(envelope), envelope)
