@@ -31,12 +31,13 @@
 //
 // A service that can't be reached, fails or gives nonsense is tried again for
 // [Options.UnreachableAfter] in all; a service that throttles is tried, with
-// exponential back-off and full jitter, until the caller's deadline, or for 30
-// seconds if it has none. Refusals are never tried again. The SDK's own retries
+// exponential back-off and full jitter, until the caller's deadline, or for
+// [Options.ThrottledFor] if it has none. Refusals are never tried again. The SDK's own retries
 // are off, and retry settings of the AWS configuration have no effect.
 package awskms
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -76,6 +77,12 @@ type Options struct {
 	// attempt takes at most half of it.
 	UnreachableAfter time.Duration
 
+	// ThrottledFor bounds how long a call goes on while KMS throttles it, if the
+	// caller's context has no deadline, before it fails with
+	// kmsprovider.ErrThrottled; 0 means 30 seconds. With a deadline, the
+	// deadline bounds it.
+	ThrottledFor time.Duration
+
 	// Replicas maps the ARN of a multi-Region root key to the ARN of its
 	// replica in this provider's region, which is called in its place. The
 	// root key keeps its name: data keys made by the replica are stored under
@@ -92,6 +99,7 @@ type Provider struct {
 	endpoint         string // scheme and host, for printing
 	replicas         map[string]string
 	unreachableAfter time.Duration
+	throttledFor     time.Duration
 	pins             pins
 }
 
@@ -133,12 +141,10 @@ func newProvider(cfg aws.Config, o Options) (*Provider, error) {
 		return nil, errors.New("no AWS region: set AWS_REGION, or region in the profile, or aws.Config.Region")
 	case cfg.Credentials == nil || aws.IsCredentialsProvider(cfg.Credentials, (*aws.AnonymousCredentials)(nil)):
 		return nil, errors.New("no credentials provider in the AWS configuration: load it with config.LoadDefaultConfig, or set aws.Config.Credentials")
-	case o.UnreachableAfter < 0:
-		return nil, errors.New("Options.UnreachableAfter must not be negative")
+	case o.UnreachableAfter < 0 || o.ThrottledFor < 0:
+		return nil, errors.New("Options.UnreachableAfter and ThrottledFor must not be negative")
 	case o.ExternalID != "" && o.AssumeRoleARN == "":
 		return nil, errors.New("Options.ExternalID is for a role: set Options.AssumeRoleARN")
-	case o.UnreachableAfter == 0:
-		o.UnreachableAfter = defaultUnreachableAfter
 	}
 	if o.Endpoint != "" {
 		if err := checkEndpoint(o.Endpoint); err != nil {
@@ -172,7 +178,8 @@ func newProvider(cfg aws.Config, o Options) (*Provider, error) {
 		client:           client,
 		region:           client.Options().Region,
 		endpoint:         endpoint.Scheme + "://" + endpoint.Host,
-		unreachableAfter: o.UnreachableAfter,
+		unreachableAfter: cmp.Or(o.UnreachableAfter, defaultUnreachableAfter),
+		throttledFor:     cmp.Or(o.ThrottledFor, defaultThrottledFor),
 		pins:             pins{keys: map[string]name{}, flights: map[string]*flight{}},
 	}
 	p.replicas, err = replicas(o.Replicas, p.region)

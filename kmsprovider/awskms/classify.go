@@ -134,13 +134,9 @@ func classifyAPI(op operation, api smithy.APIError, err error) failure {
 		if code != "AccessDeniedException" {
 			f.what, f.advice = "refused", ""
 		}
-		if skew, ok := errors.AsType[interface {
-			error
-			RetryableError() bool
-		}](err); ok {
-			f.skewed = skew.RetryableError()
-		}
 	}
+	var skew interface{ RetryableError() bool }
+	f.skewed = f.class == kmsprovider.ErrDenied && errors.As(err, &skew) && skew.RetryableError()
 	f.detail = printable(code + ": " + api.ErrorMessage())
 	f.cause = err
 	return f
@@ -194,7 +190,7 @@ func classifyNetwork(err error) failure {
 
 // printable makes text from outside fit for one line of a log.
 func printable(s string) string {
-	const most = 500
+	const most = 600
 	if len(s) > most {
 		s = s[:most] + "…"
 	}

@@ -47,7 +47,7 @@ func (e *callError) Error() string {
 	if e.op == opCheck || e.op == opResolve {
 		preposition = " "
 	}
-	fmt.Fprintf(&b, "awskms: %s%s%.600s: %s", e.op.verb, preposition, e.rootKey, e.what)
+	fmt.Fprintf(&b, "awskms: %s%s%s: %s", e.op.verb, preposition, printable(e.rootKey), e.what)
 	if e.requestID != "" {
 		fmt.Fprintf(&b, " (request ID %s)", e.requestID)
 	}

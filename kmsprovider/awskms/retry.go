@@ -14,8 +14,8 @@ const (
 	// defaultUnreachableAfter is for Options.UnreachableAfter left zero.
 	defaultUnreachableAfter = 2 * time.Second
 
-	// throttledFor bounds throttled calls whose caller has set no deadline.
-	throttledFor = 30 * time.Second
+	// defaultThrottledFor is for Options.ThrottledFor left zero.
+	defaultThrottledFor = 30 * time.Second
 
 	throttleBase, throttleMost = 50 * time.Millisecond, 2 * time.Second
 )
@@ -41,7 +41,7 @@ func (p *Provider) call(ctx context.Context, op operation, rootKey string, attem
 			return fail(last.until(end, throttles))
 		}
 		began := time.Now()
-		err := p.try(ctx, min(p.unreachableAfter/2, p.unreachableAfter-away), attempt)
+		err := p.try(ctx, min(p.unreachableAfter/2, max(p.unreachableAfter-away, p.unreachableAfter/20)), attempt)
 		if err == nil {
 			return nil
 		}
@@ -54,17 +54,16 @@ func (p *Provider) call(ctx context.Context, op operation, rootKey string, attem
 			// Full jitter: whoever was throttled together comes back apart.
 			wait = rand.N(exponential(throttleBase, throttleMost, throttles))
 			throttles++
-			if _, bounded := ctx.Deadline(); !bounded && time.Since(start)+wait > throttledFor {
-				f.what = fmt.Sprintf("throttled %d times in %v, and the caller set no deadline", throttles, throttledFor)
+			if _, bounded := ctx.Deadline(); !bounded && time.Since(start)+wait > p.throttledFor {
+				f.what = fmt.Sprintf("throttled %d times in %v, and the caller set no deadline", throttles, p.throttledFor)
 				return fail(f)
 			}
 		case f.class == kmsprovider.ErrUnavailable:
 			most := exponential(p.unreachableAfter/40, p.unreachableAfter/4, outages)
 			wait = most/2 + rand.N(most/2+1)
 			outages++
-			away += time.Since(began) + wait
-			// What is left of the time must be enough for an answer.
-			if p.unreachableAfter-away < p.unreachableAfter/20 {
+			// What is left after the wait must be enough for an answer.
+			if p.unreachableAfter-away-time.Since(began)-wait < p.unreachableAfter/20 {
 				f.what += fmt.Sprintf(" (%d attempts in %v)", outages, time.Since(start).Round(time.Millisecond))
 				return fail(f)
 			}
@@ -75,6 +74,9 @@ func (p *Provider) call(ctx context.Context, op operation, rootKey string, attem
 		}
 		last = f
 		sleep(ctx, wait)
+		if f.class == kmsprovider.ErrUnavailable {
+			away += time.Since(began) // as it was, not as it was planned
+		}
 	}
 }
 
