@@ -1,0 +1,168 @@
+package fakekms
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// A transport carries HTTP to one handler, over pipes and perhaps a socket.
+//
+// It starts no goroutine and makes no channel before the first connection, so
+// that these belong to the synctest bubble in which they are used.
+type transport struct {
+	http   *http.Server
+	client *http.Client
+
+	mu     sync.Mutex
+	socket string // address of the listener, empty without
+	closed bool
+	served map[chan struct{}]struct{} // one per request being served, closed at its end
+}
+
+func newTransport() *transport {
+	t := &transport{served: map[chan struct{}]struct{}{}}
+	t.client = &http.Client{
+		Transport: &http.Transport{
+			DialContext:         t.dialBest,
+			DisableCompression:  true,
+			MaxIdleConnsPerHost: 64,
+		},
+		// As the SDK's own client: KMS never redirects.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	return t
+}
+
+func (t *transport) start(h http.Handler) {
+	t.http = &http.Server{Handler: t.track(h), ReadHeaderTimeout: 10 * time.Second}
+}
+
+// track lets close wait for the requests being served.
+func (t *transport) track(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		done := make(chan struct{})
+		t.mu.Lock()
+		if t.closed {
+			t.mu.Unlock()
+			panic(http.ErrAbortHandler)
+		}
+		t.served[done] = struct{}{}
+		t.mu.Unlock()
+		defer func() {
+			t.mu.Lock()
+			delete(t.served, done)
+			t.mu.Unlock()
+			close(done)
+		}()
+		h.ServeHTTP(w, r)
+	})
+}
+
+func (t *transport) close() {
+	t.mu.Lock()
+	t.closed = true
+	t.mu.Unlock()
+	// Closed connections end the requests' contexts, and with them every
+	// delay and hang.
+	_ = t.http.Close()
+	t.client.CloseIdleConnections()
+	for {
+		t.mu.Lock()
+		var done chan struct{}
+		for done = range t.served {
+			break
+		}
+		t.mu.Unlock()
+		if done == nil {
+			return
+		}
+		<-done
+	}
+}
+
+func (t *transport) url() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.socket == "" {
+		return "http://127.0.0.1"
+	}
+	return "http://" + t.socket
+}
+
+func (t *transport) listen() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return errors.New("fakekms: can't listen: the server is closed")
+	}
+	if t.socket != "" {
+		return nil
+	}
+	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		return fmt.Errorf("fakekms: can't listen on a loopback address: %w", err)
+	}
+	t.socket = l.Addr().String()
+	go func() { _ = t.http.Serve(l) }()
+	return nil
+}
+
+func (t *transport) dialBest(ctx context.Context, _, _ string) (net.Conn, error) {
+	t.mu.Lock()
+	socket := t.socket
+	t.mu.Unlock()
+	if socket != "" {
+		return new(net.Dialer).DialContext(ctx, "tcp", socket)
+	}
+	return t.dialPipe(ctx)
+}
+
+// DialContext returns a new connection to the server within the process,
+// whatever the network and address: it fits [http.Transport.DialContext], for
+// HTTP clients of one's own in a synctest bubble.
+func (s *Server) DialContext(ctx context.Context, _, _ string) (net.Conn, error) {
+	return s.cloud.transport.dialPipe(ctx)
+}
+
+func (t *transport) dialPipe(ctx context.Context) (net.Conn, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	// Under the lock, so that close finds every connection.
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return nil, &net.OpError{Op: "dial", Net: "pipe", Err: errors.New("fakekms: the server is closed")}
+	}
+	client, server := net.Pipe()
+	// Serve starts a goroutine for the one connection and then returns.
+	_ = t.http.Serve(&oneConn{conn: server})
+	return client, nil
+}
+
+// oneConn is a listener that accepts one connection.
+type oneConn struct {
+	conn net.Conn
+}
+
+func (l *oneConn) Accept() (net.Conn, error) {
+	c := l.conn
+	if c == nil {
+		return nil, net.ErrClosed
+	}
+	l.conn = nil
+	return c, nil
+}
+
+func (l *oneConn) Close() error   { return nil }
+func (l *oneConn) Addr() net.Addr { return pipeAddr{} }
+
+type pipeAddr struct{}
+
+func (pipeAddr) Network() string { return "pipe" }
+func (pipeAddr) String() string  { return "pipe" }
