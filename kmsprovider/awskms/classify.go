@@ -32,6 +32,14 @@ type answerError string
 
 func (e answerError) Error() string { return string(e) }
 
+// A contentError is a wrapped key that KMS could unwrap, but which holds this
+// many bytes and so is no data key.
+type contentError int
+
+func (e contentError) Error() string {
+	return fmt.Sprintf("it holds %d bytes instead of the %d of a data key", int(e), kmsprovider.DataKeySize)
+}
+
 // classify gives err, with which an attempt at op has ended, exactly one
 // class. caller is the caller's context, not the attempt's.
 func classify(caller context.Context, op operation, err error) failure {
@@ -73,6 +81,9 @@ func classifyCause(op operation, err error) failure {
 	}
 	if answer, ok := errors.AsType[answerError](err); ok {
 		return failure{class: kmsprovider.ErrUnavailable, what: "the answer makes no sense: " + string(answer)}
+	}
+	if content, ok := errors.AsType[contentError](err); ok {
+		return failure{class: kmsprovider.ErrInvalidCiphertext, what: "the wrapped key is no data key: " + content.Error()}
 	}
 	if status := statusOf(err); status != 0 {
 		return classifyStatus(status)

@@ -36,8 +36,11 @@ func (p *Provider) GenerateDataKey(ctx context.Context, rootKey string, ec kmspr
 			return err
 		}
 		defer clear(out.Plaintext)
-		if err := checkAnswer(out.KeyId, arn, out.Plaintext); err != nil {
+		if err := answeredFor(out.KeyId, arn); err != nil {
 			return err
+		}
+		if n := len(out.Plaintext); n != kmsprovider.DataKeySize {
+			return answerError(fmt.Sprintf("the data key has %d bytes instead of %d", n, kmsprovider.DataKeySize))
 		}
 		if err := checkWrapped(out.CiphertextBlob); err != nil {
 			return err
@@ -75,8 +78,17 @@ func (p *Provider) Unwrap(ctx context.Context, rootKey string, wrapped []byte, e
 			return err
 		}
 		defer clear(out.Plaintext)
-		if err := checkAnswer(out.KeyId, arn, out.Plaintext); err != nil {
+		if err := answeredFor(out.KeyId, arn); err != nil {
 			return err
+		}
+		switch n := len(out.Plaintext); n {
+		case kmsprovider.DataKeySize:
+		case 0:
+			return answerError("it holds no data key")
+		default:
+			// KMS did its part: somebody had it wrap something else. Another
+			// attempt would give the same.
+			return contentError(n)
 		}
 		plain = bytes.Clone(out.Plaintext)
 		return nil
@@ -136,18 +148,7 @@ func checkContext(op operation, rootKey string, ec kmsprovider.EncryptionContext
 	return nil
 }
 
-// checkAnswer is for an answer that holds a data key: it must come from the key
-// that was called, and the data key have the one length there is.
-func checkAnswer(keyID *string, called string, plaintext []byte) error {
-	if err := answeredFor(keyID, called); err != nil {
-		return err
-	}
-	if len(plaintext) != kmsprovider.DataKeySize {
-		return answerError(fmt.Sprintf("the data key has %d bytes instead of %d", len(plaintext), kmsprovider.DataKeySize))
-	}
-	return nil
-}
-
+// answeredFor reports an answer that doesn't come from the key that was called.
 func answeredFor(keyID *string, called string) error {
 	if got := aws.ToString(keyID); got != called {
 		return answerError(fmt.Sprintf("KMS answered for another key, %q", printable(got)))

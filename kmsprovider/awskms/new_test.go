@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,6 +18,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
+	smithyendpoints "github.com/aws/smithy-go/endpoints"
 	"github.com/aws/smithy-go/logging"
 	"github.com/stretchr/testify/require"
 
@@ -124,6 +127,25 @@ func TestOpen(t *testing.T) {
 	})
 }
 
+// A resolverFunc is an endpoint resolver of the application's own.
+type resolverFunc func() string
+
+func (f resolverFunc) ResolveEndpoint(context.Context, kms.EndpointParameters) (smithyendpoints.Endpoint, error) {
+	u, err := url.Parse(f())
+	if err != nil {
+		return smithyendpoints.Endpoint{}, err
+	}
+	return smithyendpoints.Endpoint{URI: *u}, nil
+}
+
+func resolver(f resolverFunc) func(string, any) {
+	return func(_ string, o any) {
+		if o, ok := o.(*kms.Options); ok {
+			o.EndpointResolverV2 = f
+		}
+	}
+}
+
 // A3: whoever sees the network must not see keys. The client is asked where it
 // really sends, whatever told it to.
 func TestPlaintextHTTPIsRefused(t *testing.T) {
@@ -143,9 +165,7 @@ func TestPlaintextHTTPIsRefused(t *testing.T) {
 		{"shared configuration", []string{"AWS_CONFIG_FILE=" + profile}, nil, awskms.Options{}},
 		{"base endpoint", nil, func(c *aws.Config) { c.BaseEndpoint = aws.String(remote) }, awskms.Options{}},
 		{"resolver", nil, func(c *aws.Config) {
-			c.EndpointResolverWithOptions = aws.EndpointResolverWithOptionsFunc(func(_, _ string, _ ...any) (aws.Endpoint, error) { //nolint:staticcheck // deprecated, but applications have it
-				return aws.Endpoint{URL: remote}, nil //nolint:staticcheck // as above
-			})
+			c.ServiceOptions = append(c.ServiceOptions, resolver(func() string { return remote }))
 		}, awskms.Options{}},
 		{"a name that begins like loopback", nil, nil, awskms.Options{Endpoint: "http://127.0.0.1.example.com"}},
 		{"a name that ends like loopback", nil, nil, awskms.Options{Endpoint: "http://notlocalhost"}},
@@ -188,9 +208,7 @@ func TestPlaintextHTTPIsRefused(t *testing.T) {
 		to := "https://kms.example.com"
 		requests := 0
 		cfg := configFor(counting(&requests, always(400, apiError("NotFoundException", "no"))))
-		cfg.EndpointResolverWithOptions = aws.EndpointResolverWithOptionsFunc(func(_, _ string, _ ...any) (aws.Endpoint, error) { //nolint:staticcheck // as above
-			return aws.Endpoint{URL: to}, nil //nolint:staticcheck // as above
-		})
+		cfg.ServiceOptions = append(cfg.ServiceOptions, resolver(func() string { return to }))
 		p, err := awskms.New(cfg, &awskms.Options{UnreachableAfter: 100 * time.Millisecond})
 		require.NoError(t, err)
 		require.ErrorIs(t, p.Check(t.Context(), keyA), kmsprovider.ErrKeyUnusable)
