@@ -28,9 +28,10 @@ type Call struct {
 	// client went away or the connection was broken.
 	Done bool
 
-	// Err is the code of the error that was answered, such as
-	// "DisabledException"; empty on success. Where there was no proper answer,
-	// it is the [Break] or the HTTP status line's number, such as "503".
+	// Err is empty on success, and else the code of the error that was
+	// answered, such as "DisabledException". Where there was no proper answer,
+	// it is the fault's Break, or its Status such as "503", or "gone" if the
+	// client gave up during a Delay.
 	Err string
 }
 

@@ -9,28 +9,29 @@ import (
 const maxDataKey = 1024 // bytes that GenerateDataKey makes at most, as in KMS
 
 func (s *Server) opGenerateDataKey(req request) (answer, *apiError) {
-	in := &reader{request: req}
+	in := new(reader)
 	keyID, ec := read(in, req.text, "KeyId"), read(in, req.context, "EncryptionContext")
 	spec := read(in, req.text, "KeySpec")
-	var size int
-	given, refused := req.get("NumberOfBytes", &size)
+	size := read(in, req.number, "NumberOfBytes")
+	given := size != nil
 	switch {
 	case in.refused != nil:
 		return nil, in.refused
-	case refused != nil:
-		return nil, refused
 	case given == (spec != ""):
 		return nil, invalid("Please specify either number of bytes or key spec.")
-	case given && (size < 1 || size > maxDataKey):
+	case given && (*size < 1 || *size > maxDataKey):
 		return nil, invalid("NumberOfBytes must be 1 to %d", maxDataKey)
 	case spec == "AES_128":
-		size = 16
+		size = new(16)
 	case spec == "AES_256":
-		size = 32
+		size = new(32)
 	case !given:
 		return nil, invalid("KeySpec must be AES_128 or AES_256")
 	}
-	plaintext := make([]byte, size)
+	if refused := supported(req); refused != nil {
+		return nil, refused
+	}
+	plaintext := make([]byte, *size)
 	_, _ = rand.Read(plaintext) // never fails
 	k, m, blob, refused := s.encrypt(req, keyID, plaintext, ec)
 	if refused != nil {
@@ -54,7 +55,7 @@ func (s *Server) opGenerateDataKeyWithoutPlaintext(req request) (answer, *apiErr
 }
 
 func (s *Server) opEncrypt(req request) (answer, *apiError) {
-	in := &reader{request: req}
+	in := new(reader)
 	keyID, ec := read(in, req.text, "KeyId"), read(in, req.context, "EncryptionContext")
 	plaintext := read(in, req.bytes, "Plaintext")
 	defer clear(plaintext)
@@ -64,7 +65,7 @@ func (s *Server) opEncrypt(req request) (answer, *apiError) {
 	case len(plaintext) < 1 || len(plaintext) > maxPlaintext:
 		return nil, invalid("Plaintext must have 1 to %d bytes", maxPlaintext)
 	}
-	if refused := symmetricOnly(req, "EncryptionAlgorithm"); refused != nil {
+	if refused := supported(req, "EncryptionAlgorithm"); refused != nil {
 		return nil, refused
 	}
 	k, _, blob, refused := s.encrypt(req, keyID, plaintext, ec)
@@ -75,13 +76,13 @@ func (s *Server) opEncrypt(req request) (answer, *apiError) {
 }
 
 func (s *Server) opDecrypt(req request) (answer, *apiError) {
-	in := &reader{request: req}
+	in := new(reader)
 	keyID, ec := read(in, req.text, "KeyId"), read(in, req.context, "EncryptionContext")
 	blob := read(in, req.bytes, "CiphertextBlob")
 	if in.refused != nil {
 		return nil, in.refused
 	}
-	if refused := symmetricOnly(req, "EncryptionAlgorithm"); refused != nil {
+	if refused := supported(req, "EncryptionAlgorithm"); refused != nil {
 		return nil, refused
 	}
 	k, m, plaintext, refused := s.decrypt(keyID, blob, ec)
@@ -99,14 +100,14 @@ func (s *Server) opDecrypt(req request) (answer, *apiError) {
 }
 
 func (s *Server) opReEncrypt(req request) (answer, *apiError) {
-	in := &reader{request: req}
+	in := new(reader)
 	from, to := read(in, req.text, "SourceKeyId"), read(in, req.text, "DestinationKeyId")
 	fromEC, toEC := read(in, req.context, "SourceEncryptionContext"), read(in, req.context, "DestinationEncryptionContext")
 	blob := read(in, req.bytes, "CiphertextBlob")
 	if in.refused != nil {
 		return nil, in.refused
 	}
-	if refused := symmetricOnly(req, "SourceEncryptionAlgorithm", "DestinationEncryptionAlgorithm"); refused != nil {
+	if refused := supported(req, "SourceEncryptionAlgorithm", "DestinationEncryptionAlgorithm"); refused != nil {
 		return nil, refused
 	}
 	source, sourceMaterial, plaintext, refused := s.decrypt(from, blob, fromEC)
@@ -206,9 +207,13 @@ func dryRun(req request) *apiError {
 	return refused
 }
 
-// symmetricOnly refuses what this server doesn't do: other algorithms, and
-// answers encrypted for an enclave.
-func symmetricOnly(req request, algorithms ...string) *apiError {
+// supported refuses what this server doesn't do: answers encrypted for an
+// enclave, and algorithms other than the symmetric one.
+func supported(req request, algorithms ...string) *apiError {
+	var recipient any
+	if given, refused := req.get("Recipient", &recipient); given || refused != nil {
+		return refuse("UnsupportedOperationException", "Recipient is not supported here")
+	}
 	for _, name := range algorithms {
 		algorithm, refused := req.text(name)
 		if refused != nil {
@@ -219,43 +224,4 @@ func symmetricOnly(req request, algorithms ...string) *apiError {
 		}
 	}
 	return nil
-}
-
-// describe tells what a call is about, for the list of calls and the faults.
-// What is malformed is left out here, and refused when the call is carried out.
-func (s *Server) describe(c *Call, req request) {
-	name, context := "KeyId", "EncryptionContext"
-	switch c.Op {
-	case "ReEncrypt":
-		name, context = "SourceKeyId", "SourceEncryptionContext"
-		if to, refused := req.text("DestinationKeyId"); refused == nil {
-			c.DestinationKeyARN = s.arnOf(to)
-		}
-	case "CreateAlias", "UpdateAlias":
-		name = "TargetKeyId"
-	}
-	c.EncryptionContext, _ = req.context(context)
-	if keyID, refused := req.text(name); refused == nil && len(keyID) <= maxKeyIDLength {
-		c.KeyID, c.KeyARN = keyID, s.arnOf(keyID)
-	}
-	if blob, refused := req.bytes("CiphertextBlob"); c.KeyID == "" && refused == nil {
-		s.cloud.mu.Lock()
-		defer s.cloud.mu.Unlock()
-		if m := s.cloud.materialOf(blob); m != nil {
-			if k := s.keyOf(m); k != nil {
-				c.KeyARN = k.arn.String()
-			}
-		}
-	}
-}
-
-// arnOf returns the ARN of the key that a KeyId names, empty if there is none.
-func (s *Server) arnOf(keyID string) string {
-	s.cloud.mu.Lock()
-	defer s.cloud.mu.Unlock()
-	k, refused := s.lookup(keyID)
-	if refused != nil {
-		return ""
-	}
-	return k.arn.String()
 }

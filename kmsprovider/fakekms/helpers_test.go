@@ -26,8 +26,10 @@ func pipe(t testing.TB) *fakekms.Server {
 }
 
 // client returns an SDK client that tries each call once.
-func client(srv *fakekms.Server) *kms.Client {
-	return kms.NewFromConfig(srv.Config(), func(o *kms.Options) { o.Retryer = aws.NopRetryer{} })
+func client(srv *fakekms.Server) *kms.Client { return clientOf(srv.Config()) }
+
+func clientOf(cfg aws.Config) *kms.Client {
+	return kms.NewFromConfig(cfg, func(o *kms.Options) { o.Retryer = aws.NopRetryer{} })
 }
 
 // codeOf returns the code of a KMS error, and "" for any other error.

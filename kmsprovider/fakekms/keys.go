@@ -1,6 +1,7 @@
 package fakekms
 
 import (
+	"slices"
 	"time"
 )
 
@@ -86,7 +87,7 @@ func (s *Server) createKey(opts KeyOptions) (*key, *apiError) {
 		return nil, invalid("account %q is not 12 digits", opts.Account)
 	case allowed == nil:
 		return nil, invalid("unknown KeySpec %q", opts.Spec)
-	case !contains(allowed, opts.Usage):
+	case !slices.Contains(allowed, opts.Usage):
 		return nil, invalid("KeyUsage %q is not valid for KeySpec %q", opts.Usage, opts.Spec)
 	case len(opts.Description) > 8192:
 		return nil, invalid("Description is longer than 8192 bytes")

@@ -23,10 +23,9 @@ var operations = map[string]func(*Server, request) (answer, *apiError){
 	"UpdateAlias":                     (*Server).opUpdateAlias,
 }
 
-// A reader reads parameters and keeps the first refusal, so that an operation
+// A reader keeps the first refusal of several parameters, so that an operation
 // checks once.
 type reader struct {
-	request
 	refused *apiError
 }
 
@@ -39,7 +38,7 @@ func read[T any](r *reader, get func(string) (T, *apiError), name string) T {
 }
 
 func (s *Server) opCreateKey(req request) (answer, *apiError) {
-	in := &reader{request: req}
+	in := new(reader)
 	opts := KeyOptions{
 		Description: read(in, req.text, "Description"),
 		MultiRegion: read(in, req.flag, "MultiRegion"),
@@ -123,7 +122,7 @@ func (s *Server) metadata(k *key) answer {
 func seconds(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }
 
 func (s *Server) opReplicateKey(req request) (answer, *apiError) {
-	in := &reader{request: req}
+	in := new(reader)
 	keyID, region := read(in, req.text, "KeyId"), read(in, req.text, "ReplicaRegion")
 	description := read(in, req.text, "Description")
 	if in.refused != nil {
@@ -160,18 +159,15 @@ func (s *Server) opSetEnabled(req request, on bool) (answer, *apiError) {
 }
 
 func (s *Server) opScheduleKeyDeletion(req request) (answer, *apiError) {
-	in := &reader{request: req}
-	keyID, days := read(in, req.text, "KeyId"), maxDeletionDays
-	given, refused := req.get("PendingWindowInDays", &days)
-	switch {
-	case in.refused != nil:
+	in := new(reader)
+	keyID, days := read(in, req.text, "KeyId"), read(in, req.number, "PendingWindowInDays")
+	if in.refused != nil {
 		return nil, in.refused
-	case refused != nil:
-		return nil, refused
-	case !given:
-		days = maxDeletionDays
 	}
-	k, when, refused := s.scheduleDeletion(keyID, days)
+	if days == nil {
+		days = new(maxDeletionDays)
+	}
+	k, when, refused := s.scheduleDeletion(keyID, *days)
 	if refused != nil {
 		return nil, refused
 	}
@@ -179,7 +175,7 @@ func (s *Server) opScheduleKeyDeletion(req request) (answer, *apiError) {
 		"KeyId":               k.arn.String(),
 		"DeletionDate":        seconds(when),
 		"KeyState":            string(pendingDeletion),
-		"PendingWindowInDays": days,
+		"PendingWindowInDays": *days,
 	}, nil
 }
 
@@ -199,7 +195,7 @@ func (s *Server) opCreateAlias(req request) (answer, *apiError) { return s.opSet
 func (s *Server) opUpdateAlias(req request) (answer, *apiError) { return s.opSetAlias(req, true) }
 
 func (s *Server) opSetAlias(req request, replace bool) (answer, *apiError) {
-	in := &reader{request: req}
+	in := new(reader)
 	name, keyID := read(in, req.text, "AliasName"), read(in, req.text, "TargetKeyId")
 	if in.refused != nil {
 		return nil, in.refused

@@ -133,6 +133,12 @@ func (r request) flag(name string) (b bool, refused *apiError) {
 	return b, refused
 }
 
+// number returns a parameter that is a whole number, nil if absent.
+func (r request) number(name string) (n *int, refused *apiError) {
+	_, refused = r.get(name, &n)
+	return n, refused
+}
+
 // context returns an encryption context, nil if absent.
 func (r request) context(name string) (kmsprovider.EncryptionContext, *apiError) {
 	var pairs map[string]*string // a null would pass for an empty string

@@ -81,9 +81,6 @@ func (s *Server) Region(name string) *Server {
 	return other
 }
 
-// Name returns the name of the server's region.
-func (s *Server) Name() string { return s.region }
-
 // Config returns the configuration of an AWS SDK client of this server: region,
 // endpoint, HTTP client and static credentials. A copy with other Credentials
 // is another caller. The region of a request is that of its signature, so that
