@@ -13,18 +13,23 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
+	smithy "github.com/aws/smithy-go"
 	smithyendpoints "github.com/aws/smithy-go/endpoints"
 	"github.com/aws/smithy-go/logging"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 	"github.com/stretchr/testify/require"
 
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider/awskms"
+	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider/providertest"
 )
 
 func counting(n *int, w wire) wire {
@@ -320,6 +325,36 @@ func TestAssumeRole(t *testing.T) {
 	}
 }
 
+// An outage of STS is an outage, not a denial.
+func TestAssumeRoleDuringOutage(t *testing.T) {
+	for name, c := range map[string]struct {
+		w     wire
+		class error
+	}{
+		"5xx":       {always(503, "<ErrorResponse><Error><Code>ServiceUnavailable</Code></Error></ErrorResponse>"), kmsprovider.ErrUnavailable},
+		"drop":      {fails(io.EOF), kmsprovider.ErrUnavailable},
+		"hang":      {hanging, kmsprovider.ErrUnavailable},
+		"throttled": {always(400, "<ErrorResponse><Error><Code>Throttling</Code></Error></ErrorResponse>"), kmsprovider.ErrThrottled},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				// The SDK goes on after the caller has left; the bubble must see
+				// its end.
+				w := wire(func(r *http.Request) (*http.Response, error) {
+					ctx, cancel := context.WithTimeout(r.Context(), time.Minute)
+					defer cancel()
+					return c.w(r.WithContext(ctx))
+				})
+				p := newOn(t, w, &awskms.Options{AssumeRoleARN: "arn:aws:iam::111122223333:role/crm", UnreachableAfter: 20 * time.Second})
+				err := generate(t.Context(), p)
+				require.Equal(t, c.class, providertest.ClassOf(err), "%v", err)
+				require.ErrorContains(t, err, "AWS credentials")
+				time.Sleep(time.Hour)
+			})
+		})
+	}
+}
+
 // The errors of credentials providers, told from those of KMS.
 func TestCredentialFailures(t *testing.T) {
 	for _, c := range []struct {
@@ -343,6 +378,34 @@ func TestCredentialFailures(t *testing.T) {
 			require.NotErrorIs(t, err, context.Canceled)
 		})
 	}
+	t.Run("no metadata service", func(t *testing.T) {
+		unreachable := &smithy.OperationError{ServiceID: imds.ServiceID, OperationName: "GetMetadata", Err: &smithyhttp.RequestSendError{Err: errors.New("no route to host")}}
+		n := 0
+		cfg := configFor(good)
+		cfg.Credentials = aws.CredentialsProviderFunc(func(ctx context.Context) (aws.Credentials, error) {
+			if n++; n == 2 {
+				return configFor(nil).Credentials.Retrieve(ctx)
+			}
+			return aws.Credentials{}, unreachable
+		})
+		p, err := awskms.New(cfg, &awskms.Options{UnreachableAfter: 10 * time.Millisecond})
+		require.NoError(t, err)
+		require.Equal(t, kmsprovider.ErrDenied, providertest.ClassOf(generate(t.Context(), p)), "a machine outside EC2 has none")
+		require.NoError(t, generate(t.Context(), p))
+		require.Equal(t, kmsprovider.ErrUnavailable, providertest.ClassOf(generate(t.Context(), p)), "it was there before: an outage is no denial")
+	})
+	t.Run("slow provider", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			cfg := configFor(good)
+			cfg.Credentials = aws.NewCredentialsCache(aws.CredentialsProviderFunc(func(ctx context.Context) (aws.Credentials, error) {
+				time.Sleep(1500 * time.Millisecond)
+				return configFor(nil).Credentials.Retrieve(ctx)
+			}))
+			p, err := awskms.New(cfg, nil)
+			require.NoError(t, err)
+			require.NoError(t, generate(t.Context(), p), "the second attempt finds what the first has begun")
+		})
+	})
 	t.Run("what a credential process prints", func(t *testing.T) {
 		profile := filepath.Join(t.TempDir(), "config")
 		require.NoError(t, os.WriteFile(profile, []byte("[default]\nregion = "+region+"\ncredential_process = echo "+secretKey+"\n"), 0o600))

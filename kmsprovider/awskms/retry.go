@@ -54,9 +54,13 @@ func (p *Provider) call(ctx context.Context, op operation, rootKey string, attem
 			// Full jitter: whoever was throttled together comes back apart.
 			wait = rand.N(exponential(throttleBase, throttleMost, throttles))
 			throttles++
-			if _, bounded := ctx.Deadline(); !bounded && time.Since(start)+wait > p.throttledFor {
-				f.what = fmt.Sprintf("throttled %d times in %v, and the caller set no deadline", throttles, p.throttledFor)
-				return fail(f)
+			if _, bounded := ctx.Deadline(); !bounded {
+				left := p.throttledFor - time.Since(start)
+				if left <= 0 {
+					f.what += fmt.Sprintf(" %d times in %v, and the caller set no deadline", throttles, p.throttledFor)
+					return fail(f)
+				}
+				wait = min(wait, left)
 			}
 		case f.class == kmsprovider.ErrUnavailable:
 			most := exponential(p.unreachableAfter/40, p.unreachableAfter/4, outages)
@@ -92,7 +96,7 @@ func (p *Provider) try(ctx context.Context, most time.Duration, attempt func(con
 func (f failure) until(end error, throttles int) failure {
 	if f.class == kmsprovider.ErrThrottled && errors.Is(end, context.DeadlineExceeded) {
 		f.also = context.DeadlineExceeded
-		f.what = fmt.Sprintf("throttled %d times until the caller's deadline", throttles)
+		f.what += fmt.Sprintf(" %d times until the caller's deadline", throttles)
 		return f
 	}
 	told := failure{class: context.Canceled, what: "the caller cancelled the call", requestID: f.requestID}
