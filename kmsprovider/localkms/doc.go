@@ -40,11 +40,12 @@
 //
 // # The file
 //
-// The file is JSON with the members format, version, id and root_keys. It is
-// readable and writable by its owner only (mode 0600); a file that others can
-// read is refused, as are symbolic links. (On Windows, access is what the
-// folder's permissions say, and isn't checked.) It is replaced as a whole, by a
-// rename, so that a reader or a crash never sees half of it. A lock file beside it,
+// The file is JSON with the members format, version, id and root_keys, and has
+// at most 1 MiB, which is enough for some 5,000 root keys. It is readable and
+// writable by its owner only (mode 0600); a file that others can use is
+// refused, as are symbolic links. (On Windows, access is what the folder's
+// permissions say, and isn't checked.) It is replaced as a whole, by a rename,
+// so that a reader or a crash never sees half of it. A lock file beside it,
 // with .lock appended to its name, keeps two writers apart and may be left
 // where it is. Locks and renames need a local file system.
 //

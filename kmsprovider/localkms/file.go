@@ -17,7 +17,7 @@ import (
 const (
 	fileFormat     = "fieldcrypt local key file"
 	fileVersion1   = 1
-	maxFileSize    = 1 << 20 // bytes; some 7,000 versions of root keys
+	maxFileSize    = 1 << 20 // bytes; some 5,000 root keys, or 9,000 versions of one
 	rootKeySize    = 32      // bytes; AES-256
 	maxNameSize    = 63      // bytes
 	defaultRootKey = "default"
