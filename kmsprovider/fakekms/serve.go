@@ -38,68 +38,112 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 
-	logged := s.log.begin(call)
-	outcome := "" // of a call that doesn't get to its end
-	defer func() { s.log.end(logged, outcome) }()
+	e := &exchange{server: s, w: w, ctx: r.Context(), call: s.log.begin(call)}
+	defer e.end(gone)
 	if refused != nil {
-		outcome = refused.code
-		writeError(w, refused)
+		e.refuse(refused)
 		return
 	}
-	outcome = s.serve(w, r, op, req, s.faults.strike(&call, s.arnOf))
+	e.serve(req, s.faults.strike(&call, s.arnOf))
 }
 
-// serve lets a fault do its work around a call, and returns the call's Err.
-func (s *Server) serve(w http.ResponseWriter, r *http.Request, op string, req request, f Fault) string {
-	ctx := r.Context()
-	if !sleep(ctx, f.Delay) {
-		return "gone"
+// gone is the Err of a call whose client didn't wait for an answer.
+const gone = "gone"
+
+// An exchange is a request being served.
+type exchange struct {
+	server *Server
+	w      http.ResponseWriter
+	ctx    context.Context
+	call   *Call
+	ended  bool
+}
+
+// end notes how the call went. It comes before the last write: a client with
+// an answer finds its call done.
+func (e *exchange) end(err string) {
+	if !e.ended {
+		e.ended = true
+		e.server.log.end(e.call, err)
+	}
+}
+
+// serve lets a fault do its work around a call.
+func (e *exchange) serve(req request, f Fault) {
+	if !sleep(e.ctx, f.Delay) {
+		return
 	}
 	switch {
 	case f.Error != "":
-		e := refuse(f.Error, "%s", wordsOf(f.Error))
+		refused := refuse(f.Error, "%s", wordsOf(f.Error))
 		if f.Status != 0 {
-			e.status = f.Status
+			refused.status = f.Status
 		}
-		writeError(w, e)
-		return f.Error
+		e.refuse(refused)
+		return
 	case f.Status != 0:
-		w.Header().Set("Content-Type", "text/html")
-		write(w, f.Status, []byte("<html><body><h1>"+http.StatusText(f.Status)+"</h1></body></html>\n"))
-		return strconv.Itoa(f.Status)
+		e.end(strconv.Itoa(f.Status))
+		e.w.Header().Set("Content-Type", "text/html")
+		e.write(f.Status, []byte("<html><body><h1>"+http.StatusText(f.Status)+"</h1></body></html>\n"))
+		return
 	case f.Break == Hang:
-		<-ctx.Done()
-		return string(Hang)
+		<-e.ctx.Done()
+		e.end(string(Hang))
+		return
 	case f.Break == Drop:
-		hangUp(w)
-		return string(Drop)
+		e.end(string(Drop))
+		e.hangUp()
+		return
 	}
 
-	answer, refused := operations[op](s, req)
+	a, refused := operations[e.call.Op](e.server, req)
 	if refused != nil {
-		writeError(w, refused)
-		return refused.code
+		e.refuse(refused)
+		return
 	}
-	defer answer.wipe()
-	if f.Break == Truncate {
-		body := answer.encode()
-		defer clear(body)
-		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-		_, _ = w.Write(body[:len(body)/2])
-		_ = http.NewResponseController(w).Flush()
-		hangUp(w)
-		return string(Truncate)
-	}
+	defer a.wipe()
+	e.end(string(f.Break))
+	var body []byte
 	if spoil := spoilers[f.Break]; spoil != nil {
-		body := spoil(s, answer)
-		defer clear(body)
-		write(w, http.StatusOK, body)
-		return string(f.Break)
+		body = spoil(e.server, a)
+	} else {
+		body = a.encode()
 	}
-	body := answer.encode()
 	defer clear(body)
-	write(w, http.StatusOK, body)
-	return ""
+	if f.Break == Truncate {
+		e.w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+		_, _ = e.w.Write(body[:len(body)/2])
+		e.hangUp()
+		return
+	}
+	e.write(http.StatusOK, body)
+}
+
+func (e *exchange) refuse(refused *apiError) {
+	body, err := json.Marshal(map[string]string{"__type": refused.code, "message": refused.message})
+	if err != nil {
+		panic(err) // strings can always be encoded
+	}
+	e.end(refused.code)
+	e.write(refused.status, body)
+}
+
+func (e *exchange) write(status int, body []byte) {
+	e.w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	e.w.WriteHeader(status)
+	_, _ = e.w.Write(body)
+}
+
+// hangUp sends what has been written and closes the connection. A writer that
+// has no connection, such as a recorder, keeps what it has.
+func (e *exchange) hangUp() {
+	c := http.NewResponseController(e.w)
+	if e.w.Header().Get("Content-Length") != "" {
+		_ = c.Flush()
+	}
+	if conn, _, err := c.Hijack(); err == nil {
+		_ = conn.Close()
+	}
 }
 
 // sleep waits, and reports false if the client went away meanwhile.
@@ -115,28 +159,6 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	case <-ctx.Done():
 		return false
 	}
-}
-
-// hangUp closes the connection. A writer that has none, such as a recorder,
-// keeps what it has.
-func hangUp(w http.ResponseWriter) {
-	if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {
-		_ = conn.Close()
-	}
-}
-
-func write(w http.ResponseWriter, status int, body []byte) {
-	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-	w.WriteHeader(status)
-	_, _ = w.Write(body)
-}
-
-func writeError(w http.ResponseWriter, e *apiError) {
-	body, err := json.Marshal(map[string]string{"__type": e.code, "message": e.message})
-	if err != nil {
-		panic(err) // strings can always be encoded
-	}
-	write(w, e.status, body)
 }
 
 // An answer is what a call returns, by name.

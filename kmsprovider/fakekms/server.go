@@ -37,8 +37,8 @@ type Server struct {
 	log    callLog
 }
 
-// New returns a server that can be reached through [Server.HTTPClient] and
-// [Server.DialContext], which need no socket. Its user calls [Server.Close].
+// New returns a server that can be reached through [Server.HTTPClient], which
+// needs no socket. Its user calls [Server.Close].
 //
 // For a test in a [testing/synctest] bubble, make the server inside the bubble
 // and close it there. New panics if an option is malformed.
@@ -105,8 +105,7 @@ func (s *Server) Config() aws.Config {
 const DefaultAccessKeyID = "AKIAFAKEKMSEXAMPLE00"
 
 // URL returns the server's endpoint: the address of its listener, or, before
-// [Server.Listen], a loopback address that only [Server.HTTPClient] and
-// [Server.DialContext] reach.
+// [Server.Listen], a loopback address where only [Server.HTTPClient] finds it.
 func (s *Server) URL() string { return s.cloud.transport.url() }
 
 // Listen makes the server reachable for any HTTP client of this machine, at a

@@ -1,9 +1,11 @@
 package fakekms
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"sync"
@@ -26,11 +28,11 @@ type transport struct {
 func newTransport() *transport {
 	t := &transport{served: map[chan struct{}]struct{}{}}
 	t.client = &http.Client{
-		Transport: &http.Transport{
-			DialContext:         t.dialBest,
+		Transport: wholeBodies{&http.Transport{
+			DialContext:         t.dial,
 			DisableCompression:  true,
 			MaxIdleConnsPerHost: 64,
-		},
+		}},
 		// As the SDK's own client: KMS never redirects.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
@@ -113,24 +115,18 @@ func (t *transport) listen() error {
 	return nil
 }
 
-func (t *transport) dialBest(ctx context.Context, _, _ string) (net.Conn, error) {
+func (t *transport) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	t.mu.Lock()
 	socket := t.socket
 	t.mu.Unlock()
 	if socket != "" {
 		return new(net.Dialer).DialContext(ctx, "tcp", socket)
 	}
-	return t.dialPipe(ctx)
+	return t.pipe(ctx)
 }
 
-// DialContext returns a new connection to the server within the process,
-// whatever the network and address: it fits [http.Transport.DialContext], for
-// HTTP clients of one's own in a synctest bubble.
-func (s *Server) DialContext(ctx context.Context, _, _ string) (net.Conn, error) {
-	return s.cloud.transport.dialPipe(ctx)
-}
-
-func (t *transport) dialPipe(ctx context.Context) (net.Conn, error) {
+// pipe returns a new connection within the process.
+func (t *transport) pipe(ctx context.Context) (net.Conn, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -144,6 +140,31 @@ func (t *transport) dialPipe(ctx context.Context) (net.Conn, error) {
 	// Serve starts a goroutine for the one connection and then returns.
 	_ = t.http.Serve(&oneConn{conn: server})
 	return client, nil
+}
+
+// wholeBodies hands on requests whose body is in memory.
+//
+// The SDK closes a request's body as soon as it has an answer, and the HTTP
+// client then closes the connection if it wasn't quite done with that body. A
+// write to a pipe lasts until the other side has read it all, so that the
+// answer can win this race.
+type wholeBodies struct{ *http.Transport }
+
+func (w wholeBodies) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Body == nil {
+		return w.Transport.RoundTrip(r)
+	}
+	body, err := io.ReadAll(r.Body)
+	if closeErr := r.Body.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		return nil, fmt.Errorf("fakekms: can't read the request's body: %w", err)
+	}
+	r = r.Clone(r.Context())
+	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+	r.Body, _ = r.GetBody()
+	return w.Transport.RoundTrip(r)
 }
 
 // oneConn is a listener that accepts one connection.

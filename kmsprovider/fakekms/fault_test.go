@@ -1,0 +1,405 @@
+package fakekms_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/aws/aws-sdk-go-v2/service/kms/types"
+	"github.com/stretchr/testify/require"
+
+	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider/fakekms"
+)
+
+func TestErrorsAreThoseOfTheSDK(t *testing.T) {
+	srv := pipe(t)
+	arn, c := srv.CreateKey(fakekms.KeyOptions{}), client(srv)
+	is := func(target any) func(error) bool { return func(err error) bool { return errors.As(err, target) } }
+	codeOnly := func(error) bool { return true }
+	for code, test := range map[string]struct {
+		status int
+		typed  func(error) bool
+	}{
+		"DisabledException":           {400, is(new(*types.DisabledException))},
+		"KMSInvalidStateException":    {400, is(new(*types.KMSInvalidStateException))},
+		"NotFoundException":           {400, is(new(*types.NotFoundException))},
+		"InvalidCiphertextException":  {400, is(new(*types.InvalidCiphertextException))},
+		"IncorrectKeyException":       {400, is(new(*types.IncorrectKeyException))},
+		"InvalidKeyUsageException":    {400, is(new(*types.InvalidKeyUsageException))},
+		"InvalidArnException":         {400, is(new(*types.InvalidArnException))},
+		"LimitExceededException":      {400, is(new(*types.LimitExceededException))},
+		"KMSInternalException":        {500, is(new(*types.KMSInternalException))},
+		"DependencyTimeoutException":  {500, is(new(*types.DependencyTimeoutException))},
+		"KeyUnavailableException":     {500, is(new(*types.KeyUnavailableException))},
+		"ValidationException":         {400, codeOnly},
+		"AccessDeniedException":       {400, codeOnly},
+		"ThrottlingException":         {400, codeOnly},
+		"UnrecognizedClientException": {400, codeOnly},
+		"ExpiredTokenException":       {400, codeOnly},
+		"ServiceUnavailable":          {503, codeOnly},
+	} {
+		t.Run(code, func(t *testing.T) {
+			defer srv.Inject(fakekms.Fault{Error: code})()
+			// Decrypt's own errors are typed, ReEncrypt's are a superset.
+			_, err := c.ReEncrypt(t.Context(), &kms.ReEncryptInput{CiphertextBlob: []byte("x"), SourceKeyId: &arn, DestinationKeyId: &arn})
+			requireCode(t, err, code)
+			require.True(t, test.typed(err), "%T", err)
+			answer, ok := errors.AsType[*awshttp.ResponseError](err)
+			require.True(t, ok)
+			require.Equal(t, test.status, answer.HTTPStatusCode())
+			require.Regexp(t, `^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`, answer.ServiceRequestID())
+			require.Equal(t, code, srv.Calls()[srv.Count()-1].Err)
+		})
+	}
+	require.NoError(t, generate(t, c, arn), "no fault is left")
+}
+
+func TestStatus(t *testing.T) {
+	srv := pipe(t)
+	arn, c := srv.CreateKey(fakekms.KeyOptions{}), client(srv)
+	for name, test := range map[string]struct {
+		fault fakekms.Fault
+		code  string
+		want  int
+	}{
+		"proxy":     {fakekms.Fault{Status: 503}, "", 503},
+		"forbidden": {fakekms.Fault{Status: 403}, "", 403},
+		"throttled": {fakekms.Fault{Status: 429, Error: "ThrottlingException"}, "ThrottlingException", 429},
+	} {
+		t.Run(name, func(t *testing.T) {
+			defer srv.Inject(test.fault)()
+			err := generate(t, c, arn)
+			answer, ok := errors.AsType[*awshttp.ResponseError](err)
+			require.True(t, ok, "%v", err)
+			require.Equal(t, test.want, answer.HTTPStatusCode())
+			if test.code != "" {
+				requireCode(t, err, test.code)
+			}
+		})
+	}
+}
+
+// TestBrokenAnswers shows what the SDK client makes of each Break: an error,
+// or a result without sense that its caller has to notice.
+func TestBrokenAnswers(t *testing.T) {
+	type result struct {
+		err           bool
+		keyID         string
+		key, envelope int // lengths
+	}
+	for name, start := range transports {
+		t.Run(name, func(t *testing.T) {
+			srv := start(t)
+			arn, c := srv.CreateKey(fakekms.KeyOptions{}), client(srv)
+			fine := result{keyID: "right", key: 32, envelope: 184}
+			for fault, want := range map[fakekms.Break]result{
+				fakekms.Drop:           {err: true},
+				fakekms.Truncate:       {err: true},
+				fakekms.BadJSON:        {err: true},
+				fakekms.EmptyBody:      {keyID: "none"},
+				fakekms.NoFields:       {keyID: "none"},
+				fakekms.WrongTypes:     {err: true},
+				fakekms.BadBase64:      {err: true},
+				fakekms.Oversized:      {keyID: "right", key: 8 << 20, envelope: 8 << 20},
+				fakekms.ShortKey:       {keyID: "right", key: 31, envelope: 184},
+				fakekms.LongKey:        {keyID: "right", key: 33, envelope: 184},
+				fakekms.NoKey:          {keyID: "right", envelope: 184},
+				fakekms.OtherKey:       fine,
+				fakekms.NoCiphertext:   {keyID: "right", key: 32},
+				fakekms.LongCiphertext: {keyID: "right", key: 32, envelope: 6145},
+				fakekms.OtherKeyID:     {keyID: "wrong", key: 32, envelope: 184},
+				fakekms.NoKeyID:        {keyID: "none", key: 32, envelope: 184},
+			} {
+				t.Run(string(fault), func(t *testing.T) {
+					srv.ResetCalls()
+					remove := srv.Inject(fakekms.Fault{Break: fault})
+					out, err := c.GenerateDataKey(t.Context(), &kms.GenerateDataKeyInput{KeyId: &arn, KeySpec: types.DataKeySpecAes256, EncryptionContext: acme})
+					remove()
+					remove() // once more does no harm
+					require.Equal(t, 1, srv.Count(), "neither the SDK nor the HTTP client has tried again")
+					require.Equal(t, string(fault), srv.Calls()[0].Err)
+					require.Equal(t, want.err, err != nil, "%v", err)
+					if err == nil {
+						keyID := map[string]string{arn: "right", "": "none"}[aws.ToString(out.KeyId)]
+						if keyID == "" {
+							keyID = "wrong"
+						}
+						require.Equal(t, want, result{keyID: keyID, key: len(out.Plaintext), envelope: len(out.CiphertextBlob)})
+						if fault == fakekms.OtherKey {
+							key, err := decrypt(t, c, arn, out.CiphertextBlob, acme)
+							require.NoError(t, err)
+							require.NotEqual(t, key, out.Plaintext)
+						}
+					}
+					dataKey(t, c, arn, acme) // the control, and the connection is of use again
+				})
+			}
+		})
+	}
+}
+
+func TestBrokenDescription(t *testing.T) {
+	srv := pipe(t)
+	arn, c := srv.CreateKey(fakekms.KeyOptions{}), client(srv)
+	describe := func(b fakekms.Break) (string, error) {
+		defer srv.Inject(fakekms.Fault{Break: b})()
+		out, err := c.DescribeKey(t.Context(), &kms.DescribeKeyInput{KeyId: &arn})
+		if err != nil || out.KeyMetadata == nil {
+			return "", err
+		}
+		return aws.ToString(out.KeyMetadata.Arn), nil
+	}
+	got, err := describe(fakekms.OtherKeyID)
+	require.NoError(t, err)
+	require.Regexp(t, "^arn:aws:kms:eu-central-1:111122223333:key/", got)
+	require.NotEqual(t, arn, got)
+	got, err = describe(fakekms.NoKeyID)
+	require.NoError(t, err)
+	require.Empty(t, got)
+	_, err = describe(fakekms.WrongTypes)
+	require.Error(t, err)
+	got, err = describe(fakekms.ShortKey) // nothing to break
+	require.NoError(t, err)
+	require.Equal(t, arn, got)
+}
+
+func TestFaultsStrikeOnlyWhatTheyName(t *testing.T) {
+	srv := pipe(t)
+	c := client(srv)
+	one, two := srv.CreateKey(fakekms.KeyOptions{}), srv.CreateKey(fakekms.KeyOptions{})
+	srv.CreateAlias("alias/one", one)
+	id := one[len("arn:aws:kms:eu-central-1:111122223333:key/"):]
+	blob := dataKey(t, c, one, nil).CiphertextBlob
+	cfg := srv.Config()
+	cfg.Credentials = credentials("AKIDEXAMPLEEXAMPLE99")
+	other := clientOf(cfg)
+
+	calls := map[string]func() error{
+		"generate one":       func() error { return generate(t, c, one) },
+		"generate one by ID": func() error { return generate(t, c, id) },
+		"generate alias":     func() error { return generate(t, c, "alias/one") },
+		"generate two":       func() error { return generate(t, c, two) },
+		"decrypt one":        func() error { _, err := decrypt(t, c, one, blob, nil); return err },
+		"decrypt any":        func() error { _, err := decrypt(t, c, "", blob, nil); return err },
+		"rewrap one to two": func() error {
+			_, err := c.ReEncrypt(t.Context(), &kms.ReEncryptInput{CiphertextBlob: blob, SourceKeyId: &one, DestinationKeyId: &two})
+			return err
+		},
+		"generate two as other": func() error { return generate(t, other, two) },
+	}
+	fail := func(f fakekms.Fault) func() func() {
+		return func() func() { f.Error = "AccessDeniedException"; return srv.Inject(f) }
+	}
+	for name, test := range map[string]struct {
+		inject func() (remove func())
+		struck []string
+	}{
+		"operation":      {fail(fakekms.Fault{Ops: []string{"Decrypt", "ReEncrypt"}}), []string{"decrypt one", "decrypt any", "rewrap one to two"}},
+		"key by ARN":     {fail(fakekms.Fault{Keys: []string{one}}), []string{"generate one", "generate one by ID", "generate alias", "decrypt one", "decrypt any", "rewrap one to two"}},
+		"key by ID":      {fail(fakekms.Fault{Keys: []string{id}}), []string{"generate one", "generate one by ID", "generate alias", "decrypt one", "decrypt any", "rewrap one to two"}},
+		"key by alias":   {fail(fakekms.Fault{Keys: []string{"alias/one"}}), []string{"generate one", "generate one by ID", "generate alias", "decrypt one", "decrypt any", "rewrap one to two"}},
+		"target":         {fail(fakekms.Fault{Keys: []string{two}}), []string{"generate two", "rewrap one to two", "generate two as other"}},
+		"both":           {fail(fakekms.Fault{Ops: []string{"Decrypt"}, Keys: []string{one}}), []string{"decrypt one", "decrypt any"}},
+		"caller":         {fail(fakekms.Fault{AccessKeyID: "AKIDEXAMPLEEXAMPLE99"}), []string{"generate two as other"}},
+		"missing key":    {fail(fakekms.Fault{Keys: []string{"none"}}), nil},
+		"Deny key":       {func() func() { return srv.Deny(two) }, []string{"generate two", "rewrap one to two", "generate two as other"}},
+		"Deny operation": {func() func() { return srv.Deny("", "Decrypt") }, []string{"decrypt one", "decrypt any"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			remove := test.inject()
+			var struck []string
+			for call, do := range calls {
+				if err := do(); err != nil {
+					requireCode(t, err, "AccessDeniedException")
+					struck = append(struck, call)
+				}
+			}
+			require.ElementsMatch(t, test.struck, struck)
+			remove()
+			for _, do := range calls {
+				require.NoError(t, do())
+			}
+		})
+	}
+}
+
+func credentials(accessKeyID string) aws.CredentialsProvider {
+	return aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+		return aws.Credentials{AccessKeyID: accessKeyID, SecretAccessKey: "an-example-secret-that-is-no-secret"}, nil
+	})
+}
+
+func TestRateIsRepeatable(t *testing.T) {
+	run := func(seed uint64, rate float64) (failed [200]bool) {
+		srv := fakekms.New(fakekms.Options{Seed: seed})
+		defer srv.Close()
+		arn, c := srv.CreateKey(fakekms.KeyOptions{}), client(srv)
+		srv.Inject(fakekms.Fault{Rate: rate, Error: "ThrottlingException"})
+		for i := range failed {
+			failed[i] = codeOf(generate(t, c, arn)) == "ThrottlingException"
+		}
+		return failed
+	}
+	count := func(failed [200]bool) (n int) {
+		for _, f := range failed {
+			if f {
+				n++
+			}
+		}
+		return n
+	}
+	half := run(1, 0.5)
+	require.Equal(t, half, run(1, 0.5))
+	require.NotEqual(t, half, run(2, 0.5))
+	require.InDelta(t, 100, count(half), 35)
+	require.InDelta(t, 20, count(run(1, 0.1)), 19)
+	require.Equal(t, 200, count(run(1, 1)))
+}
+
+func TestTimes(t *testing.T) {
+	srv := pipe(t)
+	arn, c := srv.CreateKey(fakekms.KeyOptions{}), client(srv)
+	srv.Inject(fakekms.Fault{Times: 2, Error: "KMSInternalException"})
+	srv.Inject(fakekms.Fault{Times: 1, Error: "ThrottlingException"})
+	for _, code := range []string{"KMSInternalException", "KMSInternalException", "ThrottlingException", ""} {
+		require.Equal(t, code, codeOf(generate(t, c, arn)))
+	}
+}
+
+func TestDelaysAddUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakekms.New(fakekms.Options{})
+		defer srv.Close()
+		slow, fast := srv.CreateKey(fakekms.KeyOptions{}), srv.CreateKey(fakekms.KeyOptions{})
+		c := client(srv)
+		took := func(keyID string) time.Duration {
+			start := time.Now()
+			require.NoError(t, generate(t, c, keyID))
+			return time.Since(start)
+		}
+		require.Zero(t, took(slow))
+		srv.Inject(fakekms.Fault{Delay: 20 * time.Millisecond})
+		srv.Inject(fakekms.Fault{Delay: 3 * time.Second, Keys: []string{slow}, Ops: []string{"GenerateDataKey"}})
+		require.Equal(t, 20*time.Millisecond, took(fast))
+		require.Equal(t, 3020*time.Millisecond, took(slow))
+
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := c.GenerateDataKey(ctx, &kms.GenerateDataKeyInput{KeyId: &slow, KeySpec: types.DataKeySpecAes256})
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		synctest.Wait()
+		last := srv.Calls()[srv.Count()-1]
+		require.True(t, last.Done)
+		require.Equal(t, "gone", last.Err)
+	})
+}
+
+func TestHang(t *testing.T) {
+	for name, start := range transports {
+		t.Run(name, func(t *testing.T) {
+			srv := start(t)
+			stuck, fine := srv.CreateKey(fakekms.KeyOptions{}), srv.CreateKey(fakekms.KeyOptions{})
+			c := client(srv)
+			srv.Inject(fakekms.Fault{Break: fakekms.Hang, Keys: []string{stuck}})
+			ctx, cancel := context.WithCancel(t.Context())
+			var calls sync.WaitGroup
+			hang := func(ctx context.Context, want func(error)) {
+				calls.Go(func() {
+					_, err := c.GenerateDataKey(ctx, &kms.GenerateDataKeyInput{KeyId: &stuck, KeySpec: types.DataKeySpecAes256})
+					want(err)
+				})
+			}
+			for range 5 {
+				hang(ctx, func(err error) {
+					if !errors.Is(err, context.Canceled) {
+						t.Errorf("want the client's own error, got %v", err)
+					}
+				})
+			}
+			inFlight := func(n int) func() bool { return func() bool { return srv.InFlight() == n } }
+			require.Eventually(t, inFlight(5), 5*time.Second, time.Millisecond)
+			require.NoError(t, generate(t, c, fine), "the other key's calls go on")
+			require.False(t, srv.Calls()[0].Done)
+			require.Equal(t, 6, srv.MaxInFlight())
+
+			cancel() // ended by the clients
+			calls.Wait()
+			require.Eventually(t, inFlight(0), 5*time.Second, time.Millisecond)
+			require.Equal(t, "hang", srv.Calls()[0].Err)
+
+			for range 5 { // ended by Close
+				hang(t.Context(), func(err error) {
+					if err == nil {
+						t.Error("want an error")
+					}
+				})
+			}
+			require.Eventually(t, inFlight(5), 5*time.Second, time.Millisecond)
+			srv.Close()
+			require.Zero(t, srv.InFlight())
+			calls.Wait()
+			require.Error(t, generate(t, c, fine))
+			srv.Close()
+			require.Error(t, srv.Listen())
+		})
+	}
+}
+
+func TestFaultsChangeUnderLoad(t *testing.T) {
+	srv := pipe(t)
+	arn, c := srv.CreateKey(fakekms.KeyOptions{}), client(srv)
+	var load, changes sync.WaitGroup
+	stop := make(chan struct{})
+	for range 4 {
+		changes.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					srv.Inject(fakekms.Fault{Rate: 0.5, Error: "ThrottlingException", Keys: []string{arn}})()
+					srv.Disable(arn)
+					srv.Enable(arn)
+					srv.CreateKey(fakekms.KeyOptions{})
+					srv.Calls()
+				}
+			}
+		})
+		load.Go(func() {
+			for range 50 {
+				made, err := c.GenerateDataKey(context.Background(), &kms.GenerateDataKeyInput{KeyId: &arn, KeySpec: types.DataKeySpecAes256})
+				switch codeOf(err) {
+				case "":
+					if err != nil || len(made.Plaintext) != 32 {
+						t.Errorf("no code, but %v", err)
+					}
+				case "ThrottlingException", "DisabledException":
+				default:
+					t.Errorf("unexpected: %v", err)
+				}
+			}
+		})
+	}
+	load.Wait()
+	close(stop)
+	changes.Wait()
+	require.Equal(t, 200, srv.Count())
+	require.LessOrEqual(t, srv.MaxInFlight(), 4)
+	require.NoError(t, generate(t, c, arn))
+}
+
+func TestDroppedConnectionReachesAnyHTTPClient(t *testing.T) {
+	srv := fakekms.Start(t)
+	defer srv.Inject(fakekms.Fault{Break: fakekms.Drop})()
+	cfg := srv.Config()
+	cfg.HTTPClient = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // by the socket
+	require.ErrorContains(t, generate(t, clientOf(cfg), "none"), "EOF")
+	require.Equal(t, 1, srv.Count("GenerateDataKey"))
+}
