@@ -181,3 +181,28 @@ func TestFileIsFull(t *testing.T) {
 	require.NoError(t, err)
 	requireOnly(t, path)
 }
+
+func TestReplaceLeavesNothingBehind(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "k")
+	require.NoError(t, os.MkdirAll(filepath.Join(path, "not empty"), 0o700))
+	require.ErrorIs(t, replace(path, newKeyFile()), kmsprovider.ErrUnavailable)
+	requireOnly(t, path)
+}
+
+// The file is swapped while a rotation waits for the lock: what the process
+// knew before it waited is no ground to write on.
+func TestFileSwappedWhileWaiting(t *testing.T) {
+	p := openSample(t)
+	rotate(t, p, "default")
+	unlock, err := lock(t.Context(), p.path)
+	require.NoError(t, err)
+	done := make(chan error, 1)
+	go func() { done <- p.Rotate(t.Context(), "default") }()
+	time.Sleep(50 * time.Millisecond)
+	put(t, p.path, sampleFile)
+	unlock()
+	requireRefused(t, <-done, p, `it has lost version 2 of the root key "default"`)
+	kept, err := os.ReadFile(p.path)
+	require.NoError(t, err)
+	require.Equal(t, sampleFile, string(kept))
+}

@@ -91,6 +91,7 @@ var badFiles = []struct {
 	{"an unknown member", `a member "comment", which this release doesn't know`, edit(`"id"`, `"comment": "mine", "id"`)},
 	{"an unknown member of a root key", `a member "disabled"`, edit(`"name": "crm",`, `"name": "crm", "disabled": true,`)},
 	{"a key as a member's name", "isn't as this package writes it", edit(`"id"`, `"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=": 1, "id"`)},
+	{"what could be half a key in hex as a member's name", "isn't as this package writes it", edit(`"id"`, `"000102030405060708090a0b0c0d0e0f": 1, "id"`)},
 	{"a member twice", "a member twice", edit(`"id"`, `"id": "zzzzzzzzzzzzzzzzzzzzzzzzzz", "id"`)},
 	{"a key twice", "a member twice", edit(`"created": "2026-02-03T04:05:06Z", `, `"created": "2026-02-03T04:05:06Z", "key": "QEFCQ0RFRkdISUpLTE1OT1BRUlNUVVZXWFlaW1xdXl8=", `)},
 	{"a member in capitals", "order or spelling", edit(`"root_keys"`, `"Root_Keys"`)},
