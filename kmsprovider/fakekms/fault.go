@@ -61,7 +61,7 @@ const (
 	NoFields       Break = "no fields"       // an object without members
 	WrongTypes     Break = "wrong types"     // every member has a value of another type
 	BadBase64      Break = "bad base64"      // bytes are text that isn't base64
-	Oversized      Break = "oversized"       // bytes are replaced by 8 MiB of them
+	Oversized      Break = "oversized"       // bytes are replaced by 4 MiB of them
 	ShortKey       Break = "short key"       // Plaintext lacks its last byte
 	LongKey        Break = "long key"        // Plaintext has one byte more
 	NoKey          Break = "no key"          // Plaintext is empty

@@ -107,7 +107,7 @@ func TestBrokenAnswers(t *testing.T) {
 				fakekms.NoFields:       {keyID: "none"},
 				fakekms.WrongTypes:     {err: true},
 				fakekms.BadBase64:      {err: true},
-				fakekms.Oversized:      {keyID: "right", key: 8 << 20, envelope: 8 << 20},
+				fakekms.Oversized:      {keyID: "right", key: 4 << 20, envelope: 4 << 20},
 				fakekms.ShortKey:       {keyID: "right", key: 31, envelope: 184},
 				fakekms.LongKey:        {keyID: "right", key: 33, envelope: 184},
 				fakekms.NoKey:          {keyID: "right", envelope: 184},

@@ -6,7 +6,7 @@ import (
 	"maps"
 )
 
-const oversize = 8 << 20 // bytes
+const oversize = 4 << 20 // bytes
 
 // spoilers returns, for each [Break] of an answer, the body to send instead.
 // The plain data key in the answer is wiped by the caller.
