@@ -17,6 +17,9 @@ import (
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider"
 )
 
+// memoryTimeout is how long a provider waits for the service.
+const memoryTimeout = 500 * time.Millisecond
+
 // A service keeps root keys in memory, and can be told to do everything that
 // the harness has a hook for.
 type service struct {
@@ -103,7 +106,7 @@ func (s *service) harness(build func(*memory) kmsprovider.Provider) Harness {
 		return func(testing.TB) func() { return s.setFault(err) }
 	}
 	return Harness{
-		New:            func(testing.TB) kmsprovider.Provider { return build(&memory{s: s, timeout: 100 * time.Millisecond}) },
+		New:            func(testing.TB) kmsprovider.Provider { return build(&memory{s: s, timeout: memoryTimeout}) },
 		RootKey:        "memory://one",
 		OtherRootKey:   "memory://two",
 		MissingRootKey: "memory://missing",
@@ -119,7 +122,7 @@ func (s *service) harness(build func(*memory) kmsprovider.Provider) Harness {
 		Replica:     func(testing.TB) Replica { return s.replica() },
 		Unavailable: fault(kmsprovider.ErrUnavailable), Throttle: fault(kmsprovider.ErrThrottled), Deny: fault(kmsprovider.ErrDenied),
 		Hang:    func(testing.TB) func() { return s.hang() },
-		Timeout: 100 * time.Millisecond,
+		Timeout: memoryTimeout,
 		Wrap: func(_ testing.TB, uri string, plain []byte, ec kmsprovider.EncryptionContext) []byte {
 			w, err := s.wrap(uri, plain, ec)
 			if err != nil {
@@ -249,6 +252,9 @@ func (m *memory) reach(ctx context.Context) error {
 	case <-hangs:
 		return nil
 	case <-time.After(m.timeout):
+		if err := ctx.Err(); err != nil {
+			return err // both at once, on a busy machine
+		}
 		return fmt.Errorf("%w: no answer", kmsprovider.ErrUnavailable)
 	}
 }

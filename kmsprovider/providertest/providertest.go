@@ -85,7 +85,8 @@ type Harness struct {
 
 	// Timeout is the provider's own bound on a call whose context has no
 	// deadline, retries included; zero if it has none. It is waited for once,
-	// with Hang, so tests configure a short one.
+	// with Hang, so tests configure a short one; below half a second, a busy
+	// machine may reach it before a caller's deadline of 50 ms.
 	Timeout time.Duration
 
 	// Wrap has the service wrap any bytes under rootKey, bound to ec, as
