@@ -106,13 +106,24 @@ func (b *Binding) String() string {
 	return fmt.Sprintf("%s (%s, record %q)", b.Field, b.Scope, b.Record)
 }
 
-// CompositeRecord returns the record ID of a key with several parts.
-func CompositeRecord(parts ...string) string {
+// maxPart keeps the length bytes of a composite record ID, and so the whole ID,
+// valid UTF-8.
+const maxPart = 127
+
+// CompositeRecord returns the record ID of a key with several parts, each 1 to
+// 127 bytes of UTF-8.
+func CompositeRecord(parts ...string) (string, error) {
 	var id []byte
-	for _, p := range parts {
+	for i, p := range parts {
+		if p == "" || len(p) > maxPart || !utf8.ValidString(p) {
+			return "", malformed("part %d of a composite record ID is empty, longer than %d bytes or not UTF-8", i+1, maxPart)
+		}
 		id = appendLP(id, p)
 	}
-	return string(id)
+	if len(id) == 0 || len(id) > maxRecord {
+		return "", malformed("a composite record ID of %d parts takes %d bytes, 1 to %d can be used", len(parts), len(id), maxRecord)
+	}
+	return string(id), nil
 }
 
 // checkPlace validates what a call brings anew: the scope was checked when its

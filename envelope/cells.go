@@ -1,0 +1,163 @@
+package envelope
+
+import (
+	"context"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// A Cell is one place with its value in one or both forms, for calls over many.
+type Cell struct {
+	Binding  Binding
+	Frame    []byte // framed plaintext
+	Envelope []byte
+	Err      error
+}
+
+// loadsAtOnce bounds how many keys one call over many cells loads in parallel.
+const loadsAtOnce = 16
+
+// SealAll seals the Frame of every cell into its Envelope. Each scope's key is
+// fetched once, in parallel. It is all or nothing: on an error every Envelope
+// is nil, and the first cell to fail holds the error too.
+func (r *KeyRing) SealAll(ctx context.Context, cells []Cell) error {
+	err := r.sealAll(ctx, cells)
+	if err != nil {
+		for i := range cells {
+			cells[i].Envelope = nil
+		}
+	}
+	return err
+}
+
+func (r *KeyRing) sealAll(ctx context.Context, cells []Cell) error {
+	if err := r.warmSealing(ctx, cells); err != nil {
+		return err
+	}
+	for i := range cells {
+		c := &cells[i]
+		if c.Envelope, c.Err = r.Seal(ctx, &c.Binding, c.Frame); c.Err != nil {
+			return c.Err
+		}
+	}
+	return nil
+}
+
+// warmSealing fetches the keys of the scopes that have none in memory. One
+// missing key needs no help: the cell that meets it loads it.
+func (r *KeyRing) warmSealing(ctx context.Context, cells []Cell) error {
+	var missing map[Scope]int
+	var last Scope
+	for i := range cells {
+		scope := cells[i].Binding.Scope.withDefault()
+		if scope == last {
+			continue
+		}
+		last = scope
+		if _, ok := r.sealing.GetIfPresent(scope); ok {
+			continue
+		}
+		if missing == nil {
+			missing = map[Scope]int{}
+		}
+		missing[scope] = i
+	}
+	if len(missing) < 2 {
+		return nil
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(loadsAtOnce)
+	for scope, i := range missing {
+		g.Go(func() error {
+			s := r.scratch.Load().get()
+			defer r.scratch.Load().put(s)
+			err := r.holdSealingKey(ctx, s, scope)
+			if err != nil {
+				err = sealError(&cells[i].Binding, err)
+			}
+			return err
+		})
+	}
+	return g.Wait()
+}
+
+// OpenAll opens the Envelope of every cell into its Frame, or says in its Err
+// why not, and returns how many failed. Each distinct key is fetched once, in
+// parallel; a key that can't be fetched fails the cells that need it and no
+// others.
+func (r *KeyRing) OpenAll(ctx context.Context, cells []Cell) (failed int) {
+	var missing map[string]*pendingKey
+	var cold []coldCell
+	pool := r.scratch.Load()
+	s := pool.get()
+	for i := range cells {
+		c := &cells[i]
+		c.Frame, c.Err = nil, nil
+		h, err := r.checkOpen(ctx, &c.Binding, c.Envelope)
+		if err != nil {
+			c.Err = openError(&c.Binding, nil, err)
+			failed++
+			continue
+		}
+		if !s.opens(&c.Binding, &h) {
+			scope := c.Binding.Scope.withDefault()
+			if k, ok := r.opening.GetIfPresent(*h.keyID); ok && k.scope == scope && (h.mode == ModeReference || string(h.rootKey) == k.rootKey) {
+				s.hold(k)
+			} else {
+				name := string(scope.canonical()) + string(c.Envelope[:len(c.Envelope)-len(h.body)])
+				if missing == nil {
+					missing = map[string]*pendingKey{}
+				}
+				if missing[name] == nil {
+					missing[name] = &pendingKey{scope: scope, h: h}
+				}
+				cold = append(cold, coldCell{i, h, missing[name]})
+				continue
+			}
+		}
+		if c.Frame, err = s.open(nil, &c.Binding, &h); err != nil {
+			c.Err = openError(&c.Binding, h.keyID, err)
+			failed++
+		}
+	}
+	r.fetch(ctx, missing)
+	for _, cold := range cold {
+		c, err := &cells[cold.cell], cold.key.err
+		if err == nil {
+			s.hold(cold.key.key)
+			c.Frame, err = s.open(nil, &c.Binding, &cold.h)
+		}
+		if err != nil {
+			c.Err = openError(&c.Binding, cold.h.keyID, err)
+			failed++
+		}
+	}
+	pool.put(s)
+	return failed
+}
+
+type coldCell struct {
+	cell int
+	h    header
+	key  *pendingKey
+}
+
+// pendingKey is a key that some cells wait for.
+type pendingKey struct {
+	scope Scope
+	h     header
+	key   *dataKey
+	err   error
+}
+
+func (r *KeyRing) fetch(ctx context.Context, keys map[string]*pendingKey) {
+	var g errgroup.Group
+	g.SetLimit(loadsAtOnce)
+	for _, p := range keys {
+		g.Go(func() error {
+			p.key, p.err = r.openingKey(ctx, p.scope, &p.h)
+			return nil
+		})
+	}
+	_ = g.Wait() // each key keeps its own error
+}

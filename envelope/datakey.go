@@ -1,0 +1,150 @@
+package envelope
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider"
+)
+
+// A Purpose separates the data keys of one scope: a key of one purpose is
+// never used for another.
+type Purpose string
+
+// The purposes of format version 1.
+const (
+	PurposeData          Purpose = "data"
+	PurposeDeterministic Purpose = "det"
+	PurposeIndex         Purpose = "index"
+	PurposeLog           Purpose = "log"
+)
+
+// encryptionContext is what the key service binds a scope's wrapped keys to.
+func encryptionContext(scope Scope, purpose Purpose) kmsprovider.EncryptionContext {
+	return kmsprovider.EncryptionContext{
+		"fieldcrypt:v":       "1",
+		"fieldcrypt:tenant":  scope.Tenant,
+		"fieldcrypt:class":   scope.Class,
+		"fieldcrypt:purpose": string(purpose),
+	}
+}
+
+// derive is the format's HKDF(ikm, info, n): HKDF-SHA256 (RFC 5869) with an
+// empty salt.
+func derive(secret []byte, info string, n int) []byte {
+	key, err := hkdf.Key(sha256.New, secret, nil, info, n)
+	if err != nil {
+		panic("envelope: hkdf: " + err.Error()) // lengths are constants
+	}
+	return key
+}
+
+func deriveKeyID(secret []byte, scope Scope, purpose Purpose) KeyID {
+	info := appendLP([]byte("fieldcrypt/v1 key-id"), string(purpose))
+	return KeyID(derive(secret, string(append(info, scope.canonical()...)), 32))
+}
+
+// recordTag authenticates what a key store says of a key; see FORMAT.md, key
+// records.
+func recordTag(secret []byte, scope Scope, purpose Purpose, created, notAfter time.Time, budget uint64) [32]byte {
+	info := appendLP([]byte("fieldcrypt/v1 key-record"), string(purpose))
+	key := derive(secret, string(append(info, scope.canonical()...)), 32)
+	defer clear(key)
+
+	msg := appendLP([]byte("fieldcrypt/v1 record"), string(purpose))
+	msg = append(msg, scope.canonical()...)
+	msg = binary.BigEndian.AppendUint64(msg, unixOrZero(created))
+	msg = binary.BigEndian.AppendUint64(msg, unixOrZero(notAfter))
+	msg = binary.BigEndian.AppendUint64(msg, budget)
+	mac := hmac.New(sha256.New, key)
+	mac.Write(msg)
+	return [32]byte(mac.Sum(nil))
+}
+
+func unixOrZero(t time.Time) uint64 {
+	if t.IsZero() {
+		return 0
+	}
+	return uint64(t.Unix())
+}
+
+// dataKey is a data key in use. It holds no secret bytes but AES's expanded
+// schedule, which is overwritten once nothing refers to the dataKey any more.
+type dataKey struct {
+	id      KeyID
+	scope   Scope
+	rootKey string // the root key that it was loaded under
+	aead    cipher.AEAD
+	prefix  []byte // of the additional data: label, version, key ID, scope
+
+	openable atomic.Bool                // published for opening
+	sealable atomic.Bool                // published for sealing
+	expiry   atomic.Pointer[time.Timer] // ends openable
+
+	seal *sealing // nil for a key that only opens
+}
+
+// newDataKey derives what opens and seals from the secret, and wipes the
+// secret. The caller has validated the scope.
+func newDataKey(secret []byte, scope Scope) (*dataKey, error) {
+	defer clear(secret)
+	if len(secret) != kmsprovider.DataKeySize {
+		return nil, malformed("data key of %d bytes, it must be %d", len(secret), kmsprovider.DataKeySize)
+	}
+	k := &dataKey{id: deriveKeyID(secret, scope, PurposeData), scope: scope}
+	gcmKey := derive(secret, "fieldcrypt/v1 aes-256-gcm"+string(scope.canonical()), 32)
+	defer clear(gcmKey)
+	block, err := aes.NewCipher(gcmKey)
+	if err != nil {
+		return nil, fmt.Errorf("aes: %w", err)
+	}
+	defer wipeSchedule(block)
+	if k.aead, err = cipher.NewGCMWithRandomNonce(block); err != nil {
+		return nil, fmt.Errorf("aes-gcm: %w", err)
+	}
+	k.prefix = append([]byte("fieldcrypt/v1 field"), version)
+	k.prefix = append(k.prefix, k.id[:]...)
+	k.prefix = append(k.prefix, scope.canonical()...)
+	// The collector runs this when no cache and no call holds k any more.
+	runtime.AddCleanup(k, func(aead cipher.AEAD) { wipeSchedule(aead) }, k.aead)
+	return k, nil
+}
+
+// is reports whether the key has this ID, in constant time.
+func (k *dataKey) is(id *KeyID) bool { return subtle.ConstantTimeCompare(k.id[:], id[:]) == 1 }
+
+// sealFrame appends nonce, ciphertext and tag. aad holds the whole additional
+// data, which starts with k.prefix.
+func (k *dataKey) sealFrame(dst, frame, aad []byte) []byte {
+	out := k.aead.Seal(dst, nil, frame, aad)
+	runtime.KeepAlive(k) // the schedule must not be overwritten before here
+	return out
+}
+
+func (k *dataKey) openFrame(dst, body, aad []byte) ([]byte, error) {
+	out, err := k.aead.Open(dst, nil, body, aad)
+	runtime.KeepAlive(k)
+	if err != nil {
+		return nil, errBadTag
+	}
+	if _, _, err := ParseFrame(out[len(dst):]); err != nil {
+		clear(out[len(dst):])
+		return nil, err
+	}
+	return out, nil
+}
+
+// Format implements fmt.Formatter: no verb prints key material.
+func (k *dataKey) Format(f fmt.State, _ rune) {
+	_, _ = io.WriteString(f, "data key "+k.id.String()+" [REDACTED]")
+}

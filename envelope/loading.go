@@ -1,0 +1,235 @@
+package envelope
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+
+	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider"
+)
+
+// openingKey returns the key that h names, from the cache or, once for all who
+// ask for it at the same time, from the provider.
+func (r *KeyRing) openingKey(ctx context.Context, scope Scope, h *header) (*dataKey, error) {
+	if k, ok := r.opening.GetIfPresent(*h.keyID); ok && k.scope == scope {
+		if h.mode == ModeInline && string(h.rootKey) != k.rootKey {
+			// The key is known; the root key that these bytes name must be
+			// allowed all the same.
+			if err := r.checkRootKey(ctx, scope, string(h.rootKey)); err != nil {
+				return nil, err
+			}
+		}
+		return k, nil
+	}
+	if err := scope.validate(); err != nil {
+		return nil, err
+	}
+	load := func(ctx context.Context) (*dataKey, error) { return r.loadReference(ctx, scope, *h.keyID) }
+	flight := "open" + string(scope.canonical()) + string(h.keyID[:])
+	if h.mode == ModeInline {
+		// The bytes are part of the flight's name: else an envelope with a
+		// true key ID and a false key could make honest calls fail.
+		rootKey, wrapped, id := string(h.rootKey), append([]byte(nil), h.wrapped...), *h.keyID
+		print := wrappingPrint(scope, rootKey, wrapped)
+		flight += string(print[:])
+		load = func(ctx context.Context) (*dataKey, error) {
+			return r.loadInline(ctx, scope, id, rootKey, wrapped, print)
+		}
+	}
+	return r.once(ctx, flight, load)
+}
+
+// once runs load for all callers that ask for the same flight at the same
+// time. It runs under a deadline of its own, so that the first caller's
+// impatience isn't the others' failure; each caller leaves when its own context
+// ends.
+func (r *KeyRing) once(ctx context.Context, flight string, load func(context.Context) (*dataKey, error)) (*dataKey, error) {
+	done := r.start(ctx, flight, load)
+	select {
+	case res := <-done:
+		k, _ := res.Val.(*dataKey)
+		return k, res.Err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("waiting for the data key: %w", ctx.Err())
+	}
+}
+
+// start begins a flight that nobody has to wait for.
+func (r *KeyRing) start(ctx context.Context, flight string, load func(context.Context) (*dataKey, error)) <-chan singleflight.Result {
+	return r.flights.DoChan(flight, func() (any, error) {
+		r.closing.Lock()
+		if r.closed.Err() != nil {
+			r.closing.Unlock()
+			return (*dataKey)(nil), ErrClosed
+		}
+		r.running.Add(1)
+		r.closing.Unlock()
+		defer r.running.Done()
+
+		own, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), r.opts.LoadTimeout, errLoadTimeout)
+		defer cancel()
+		defer context.AfterFunc(r.closed, cancel)()
+		k, err := load(own)
+		switch {
+		case err == nil:
+			return k, nil
+		case r.closed.Err() != nil:
+			return k, ErrClosed
+		case errors.Is(context.Cause(own), errLoadTimeout) && errors.Is(err, context.DeadlineExceeded):
+			// Not the caller's deadline: to the caller the service is slow.
+			return k, fmt.Errorf("%w: no answer within %v: %w", kmsprovider.ErrUnavailable, r.opts.LoadTimeout, errLoadTimeout)
+		}
+		return k, err
+	})
+}
+
+var errLoadTimeout = errors.New("loading the data key took too long")
+
+// loadReference gets a key from the key store.
+func (r *KeyRing) loadReference(ctx context.Context, scope Scope, id KeyID) (*dataKey, error) {
+	rec, err := r.opts.Store.Get(ctx, scope, PurposeData, id)
+	if err != nil {
+		return nil, storeError(err)
+	}
+	return r.loadRecord(ctx, scope, id, &rec)
+}
+
+// loadRecord unwraps a record that claims to be a given key of a scope, and
+// publishes it for opening.
+func (r *KeyRing) loadRecord(ctx context.Context, scope Scope, id KeyID, rec *Record) (*dataKey, error) {
+	if rec.KeyID != id || rec.Scope.withDefault() != scope || rec.Purpose != PurposeData {
+		return nil, errKeyMismatch
+	}
+	if err := rec.readable(); err != nil {
+		return nil, err
+	}
+	secret, err := r.unwrap(ctx, scope, rec.RootKey, rec.Wrapped)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(secret)
+	if err := rec.verify(secret); err != nil {
+		return nil, err
+	}
+	return r.publishOpening(secret, scope, rec.RootKey)
+}
+
+// loadInline unwraps the key that an envelope carries.
+func (r *KeyRing) loadInline(ctx context.Context, scope Scope, id KeyID, rootKey string, wrapped []byte, print [32]byte) (*dataKey, error) {
+	if r.opts.Store != nil {
+		// A key that the store knows must be readable there too, or a
+		// destroyed key would come back by way of an inline envelope.
+		rec, err := r.opts.Store.Get(ctx, scope, PurposeData, id)
+		if err == nil {
+			err = rec.readable()
+		}
+		if err != nil && (!errors.Is(err, ErrKeyNotFound) || rec.State != "") {
+			return nil, storeError(err)
+		}
+	}
+	if err := r.recallRefusal(print, id); err != nil {
+		return nil, err
+	}
+	secret, err := r.unwrap(ctx, scope, rootKey, wrapped)
+	if err != nil {
+		if errors.Is(err, kmsprovider.ErrInvalidCiphertext) {
+			r.refused.Set(print, refusal{until: time.Now().Add(refusalTime)})
+		}
+		return nil, err
+	}
+	defer clear(secret)
+	if actual := deriveKeyID(secret, scope, PurposeData); actual != id {
+		r.refused.Set(print, refusal{until: time.Now().Add(refusalTime), holds: actual})
+		return nil, errKeyMismatch
+	}
+	return r.publishOpening(secret, scope, rootKey)
+}
+
+// unwrap calls the provider, for a root key that the configuration allows.
+func (r *KeyRing) unwrap(ctx context.Context, scope Scope, rootKey string, wrapped []byte) ([]byte, error) {
+	if len(wrapped) == 0 || len(wrapped) > maxWrapped {
+		return nil, malformed("wrapped data key of %d bytes, 1 to %d can be", len(wrapped), maxWrapped)
+	}
+	if err := r.checkRootKey(ctx, scope, rootKey); err != nil {
+		return nil, err
+	}
+	r.stats.unwrap.Add(1)
+	secret, err := r.provider.Unwrap(ctx, rootKey, wrapped, encryptionContext(scope, PurposeData))
+	if err != nil {
+		if errors.Is(err, kmsprovider.ErrInvalidCiphertext) {
+			return nil, fmt.Errorf("%w: %w", ErrNotAuthentic, err)
+		}
+		return nil, err
+	}
+	if len(secret) != kmsprovider.DataKeySize {
+		clear(secret)
+		return nil, fmt.Errorf("%w: the provider unwrapped a data key of %d bytes, it must be %d", kmsprovider.ErrUnavailable, len(secret), kmsprovider.DataKeySize)
+	}
+	return secret, nil
+}
+
+// publishOpening puts a checked key into the cache, for at most the TTL.
+func (r *KeyRing) publishOpening(secret []byte, scope Scope, rootKey string) (*dataKey, error) {
+	k, err := newDataKey(secret, scope)
+	if err != nil {
+		return nil, err
+	}
+	k.rootKey = rootKey
+	r.cacheOpening(k)
+	return k, nil
+}
+
+func (r *KeyRing) cacheOpening(k *dataKey) {
+	k.openable.Store(true)
+	k.expiry.Store(time.AfterFunc(r.opts.CacheTTL, func() {
+		k.unpublishOpening()
+		if now, ok := r.opening.GetEntryQuietly(k.id); ok && now.Value == k {
+			r.opening.Invalidate(k.id)
+		}
+	}))
+	r.opening.Set(k.id, k)
+}
+
+func (k *dataKey) unpublishOpening() {
+	k.openable.Store(false)
+	if t := k.expiry.Load(); t != nil {
+		t.Stop()
+	}
+}
+
+// A refusal remembers what a wrapping was found to be, so that a flood of bad
+// bytes isn't a flood of calls: either the key service didn't accept it, or it
+// holds another key than the envelope says.
+type refusal struct {
+	until time.Time
+	holds KeyID // zero: not accepted
+}
+
+const (
+	refusalTime = 30 * time.Second
+	maxRefusals = 4096
+)
+
+// wrappingPrint names a wrapping for one scope.
+func wrappingPrint(scope Scope, rootKey string, wrapped []byte) [32]byte {
+	b := appendLP(scope.canonical(), rootKey)
+	return sha256.Sum256(append(b, wrapped...))
+}
+
+func (r *KeyRing) recallRefusal(print [32]byte, id KeyID) error {
+	past, ok := r.refused.GetIfPresent(print)
+	if !ok || time.Now().After(past.until) || (past.holds != KeyID{} && past.holds == id) {
+		return nil
+	}
+	r.stats.refused.Add(1)
+	if past.holds != (KeyID{}) {
+		return errKeyMismatch
+	}
+	return fmt.Errorf("%w: %w (remembered for %v, no call was made)", ErrNotAuthentic, kmsprovider.ErrInvalidCiphertext, refusalTime)
+}
+
+func storeError(err error) error { return fmt.Errorf("key store: %w", err) }

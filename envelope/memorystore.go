@@ -1,0 +1,157 @@
+package envelope
+
+import (
+	"bytes"
+	"context"
+	"sync"
+	"time"
+)
+
+// MemoryStore is a [KeyStore] that lives as long as the process. It is for
+// tests, and for data that need not outlive the process: when it is gone, so
+// is everything that was sealed by reference.
+type MemoryStore struct {
+	mu     sync.Mutex
+	keys   map[storeKey]*storedKey
+	active map[storeScope]KeyID
+	claims map[storeScope]claim
+}
+
+type storeScope struct {
+	scope   Scope
+	purpose Purpose
+}
+
+type storeKey struct {
+	storeScope
+	id KeyID
+}
+
+type storedKey struct {
+	Record
+	taken uint64 // messages of the budget that were leased
+}
+
+type claim struct {
+	holder string
+	until  time.Time
+}
+
+// NewMemoryStore returns an empty store.
+func NewMemoryStore() *MemoryStore {
+	return &MemoryStore{
+		keys:   map[storeKey]*storedKey{},
+		active: map[storeScope]KeyID{},
+		claims: map[storeScope]claim{},
+	}
+}
+
+// Active implements [KeyStore].
+func (m *MemoryStore) Active(ctx context.Context, scope Scope, purpose Purpose) (Record, error) {
+	at, err := m.lock(ctx, scope, purpose)
+	if err != nil {
+		return Record{}, err
+	}
+	defer m.mu.Unlock()
+	id, ok := m.active[at]
+	if !ok {
+		return Record{}, ErrKeyNotFound
+	}
+	return m.keys[storeKey{at, id}].copy(), nil
+}
+
+// Get implements [KeyStore].
+func (m *MemoryStore) Get(ctx context.Context, scope Scope, purpose Purpose, id KeyID) (Record, error) {
+	at, err := m.lock(ctx, scope, purpose)
+	if err != nil {
+		return Record{}, err
+	}
+	defer m.mu.Unlock()
+	k, ok := m.keys[storeKey{at, id}]
+	if !ok {
+		return Record{}, ErrKeyNotFound
+	}
+	return k.copy(), nil
+}
+
+// Claim implements [KeyStore].
+func (m *MemoryStore) Claim(ctx context.Context, scope Scope, purpose Purpose, holder string, lease time.Duration) (bool, error) {
+	at, err := m.lock(ctx, scope, purpose)
+	if err != nil {
+		return false, err
+	}
+	defer m.mu.Unlock()
+	now := time.Now()
+	if c, ok := m.claims[at]; ok && c.holder != holder && now.Before(c.until) {
+		return false, nil
+	}
+	m.claims[at] = claim{holder, now.Add(lease)}
+	return true, nil
+}
+
+// Release implements [KeyStore].
+func (m *MemoryStore) Release(ctx context.Context, scope Scope, purpose Purpose, holder string) error {
+	at, err := m.lock(ctx, scope, purpose)
+	if err != nil {
+		return err
+	}
+	defer m.mu.Unlock()
+	if m.claims[at].holder == holder {
+		delete(m.claims, at)
+	}
+	return nil
+}
+
+// Activate implements [KeyStore].
+func (m *MemoryStore) Activate(ctx context.Context, rec Record, previous KeyID) error {
+	at, err := m.lock(ctx, rec.Scope, rec.Purpose)
+	if err != nil {
+		return err
+	}
+	defer m.mu.Unlock()
+	if _, taken := m.keys[storeKey{at, rec.KeyID}]; taken || m.active[at] != previous {
+		return ErrConflict
+	}
+	if old, ok := m.keys[storeKey{at, previous}]; ok {
+		old.State = StateRetired
+	}
+	k := &storedKey{Record: rec}
+	k.Scope, k.State, k.Wrapped = at.scope, StateActive, bytes.Clone(rec.Wrapped)
+	m.keys[storeKey{at, rec.KeyID}] = k
+	m.active[at] = rec.KeyID
+	return nil
+}
+
+// Lease implements [KeyStore].
+func (m *MemoryStore) Lease(ctx context.Context, scope Scope, purpose Purpose, id KeyID, n uint64) (uint64, error) {
+	at, err := m.lock(ctx, scope, purpose)
+	if err != nil {
+		return 0, err
+	}
+	defer m.mu.Unlock()
+	k, ok := m.keys[storeKey{at, id}]
+	if !ok {
+		return 0, ErrKeyNotFound
+	}
+	if k.State != StateActive {
+		return 0, nil
+	}
+	n = min(n, k.Budget-k.taken)
+	k.taken += n
+	return n, nil
+}
+
+// lock returns with m.mu held, unless the context has ended.
+func (m *MemoryStore) lock(ctx context.Context, scope Scope, purpose Purpose) (storeScope, error) {
+	if err := ctx.Err(); err != nil {
+		return storeScope{}, err
+	}
+	m.mu.Lock()
+	return storeScope{scope.withDefault(), purpose}, nil
+}
+
+func (k *storedKey) copy() Record {
+	rec := k.Record
+	rec.Wrapped = bytes.Clone(rec.Wrapped)
+	return rec
+}

@@ -1,0 +1,58 @@
+package envelope
+
+import "sync"
+
+// scratch is what one call works with and hands to the next: a buffer for the
+// additional data, and the key that was used last. Calls that follow each
+// other with one key find it here, with the key's part of the additional data
+// in place and a few messages of its budget taken already, and so share
+// nothing with other calls.
+type scratch struct {
+	key  *dataKey
+	left int64 // messages of key's budget that this scratch may still seal
+	aad  []byte
+}
+
+// leaseBlock is the most messages that a scratch takes from a key at a time.
+const leaseBlock = 64
+
+type scratchPool struct{ pool sync.Pool }
+
+func (p *scratchPool) get() *scratch {
+	s, _ := p.pool.Get().(*scratch)
+	if s == nil {
+		s = &scratch{aad: make([]byte, 0, 512)}
+	}
+	return s
+}
+
+// put keeps no key that has left the caches, so that it can be wiped.
+func (p *scratchPool) put(s *scratch) {
+	if k := s.key; k != nil && !k.openable.Load() && !k.sealable.Load() {
+		s.hold(nil)
+	}
+	p.pool.Put(s)
+}
+
+// hold makes k the scratch's key and gives back what is left of the former
+// key's messages.
+func (s *scratch) hold(k *dataKey) {
+	if s.key == k {
+		return
+	}
+	if s.left > 0 {
+		s.key.seal.left.Add(s.left)
+		s.left = 0
+	}
+	s.key = k
+	s.aad = s.aad[:0]
+	if k != nil {
+		s.aad = append(s.aad, k.prefix...)
+	}
+}
+
+// additionalData is valid until the scratch is used again.
+func (s *scratch) additionalData(b *Binding) []byte {
+	s.aad = b.appendPlace(s.aad[:len(s.key.prefix)])
+	return s.aad
+}

@@ -1,0 +1,278 @@
+package envelope
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
+
+	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider"
+)
+
+// sealing is what a data key needs to seal: where its messages are counted,
+// and when it ends.
+type sealing struct {
+	header   []byte // of every envelope that it seals
+	budget   uint64
+	notAfter time.Time
+	left     atomic.Int64 // messages that this process may seal and no call has taken
+	retryAt  atomic.Int64 // no new attempt at a successor before this, in Unix nanoseconds
+	ahead    *time.Timer  // makes the next key before this one ends
+	end      *time.Timer
+}
+
+// take takes some of the key's messages for one scratch: fewer when few are
+// left, so that little is stranded.
+func (k *dataKey) take() int64 {
+	for {
+		left := k.seal.left.Load()
+		if left <= 0 {
+			return 0
+		}
+		n := min(max(left/8, 1), leaseBlock)
+		if k.seal.left.CompareAndSwap(left, left-n) {
+			return n
+		}
+	}
+}
+
+// holdSealingKey makes s hold the scope's active key and at least one message
+// of its budget.
+func (r *KeyRing) holdSealingKey(ctx context.Context, s *scratch, scope Scope) error {
+	for {
+		k, ok := r.sealing.GetIfPresent(scope)
+		if ok && !time.Now().Before(k.seal.notAfter) {
+			r.endSealing(k)
+			ok = false
+		}
+		if ok {
+			if n := k.take(); n > 0 {
+				s.hold(k)
+				s.left += n
+				r.renewAhead(k)
+				return nil
+			}
+		}
+		// The key's messages are used up, or there is no key.
+		if err := scope.validate(); err != nil {
+			return err
+		}
+		next, err := r.once(ctx, makeFlight(scope), func(ctx context.Context) (*dataKey, error) {
+			return r.replenish(ctx, scope)
+		})
+		if err != nil {
+			return err
+		}
+		if n := next.take(); n > 0 { // also where a full cache didn't keep it
+			s.hold(next)
+			s.left += n
+			return nil
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+}
+
+func makeFlight(scope Scope) string { return "make" + string(scope.canonical()) }
+
+// renewAhead starts the search for more messages or the next key while there
+// are some left, so that no writer has to wait for it.
+func (r *KeyRing) renewAhead(k *dataKey) {
+	low := int64(k.seal.budget / 8)
+	if r.opts.Store != nil {
+		low = int64(leaseSize(k.seal.budget) / 4)
+	}
+	if k.seal.left.Load() > low {
+		return
+	}
+	now := time.Now().UnixNano()
+	due := k.seal.retryAt.Load()
+	if now < due || !k.seal.retryAt.CompareAndSwap(due, now+int64(renewRetry)) {
+		return
+	}
+	r.ahead(k, func(ctx context.Context) (*dataKey, error) {
+		if r.opts.Store != nil {
+			if more, err := r.leaseMore(ctx, k); more || err != nil {
+				return k, err
+			}
+		}
+		return r.next(ctx, k.scope, k)
+	})
+}
+
+// ahead runs make in the background, if k still is its scope's key by then and
+// no writer has begun to wait for another.
+func (r *KeyRing) ahead(k *dataKey, make func(context.Context) (*dataKey, error)) {
+	r.start(context.Background(), "ahead"+makeFlight(k.scope), func(ctx context.Context) (*dataKey, error) {
+		if now, ok := r.sealing.GetIfPresent(k.scope); !ok || now != k {
+			return nil, nil
+		}
+		return r.once(ctx, makeFlight(k.scope), make)
+	})
+}
+
+// renewRetry is the pause between attempts at a successor that were not asked
+// for by a writer.
+const renewRetry = 10 * time.Second
+
+// replenish returns a key of the scope with messages left: the present one, if
+// the key store grants it more, or the next.
+func (r *KeyRing) replenish(ctx context.Context, scope Scope) (*dataKey, error) {
+	now, ok := r.sealing.GetIfPresent(scope)
+	if ok && now.seal.left.Load() > 0 && time.Now().Before(now.seal.notAfter) {
+		return now, nil // a flight that ended meanwhile brought it
+	}
+	if r.opts.Store != nil {
+		if !ok {
+			return r.stored(ctx, scope)
+		}
+		if more, err := r.leaseMore(ctx, now); more || err != nil {
+			return now, err
+		}
+	}
+	return r.next(ctx, scope, now)
+}
+
+// next makes the data key that follows old, which may be nil without a store.
+func (r *KeyRing) next(ctx context.Context, scope Scope, old *dataKey) (*dataKey, error) {
+	if r.opts.Store != nil {
+		return r.nextStored(ctx, scope, old.id)
+	}
+	made, err := r.generate(ctx, scope)
+	if err != nil {
+		return nil, err
+	}
+	defer made.Wipe()
+	k, err := newDataKey(made.Plaintext, scope)
+	if err != nil {
+		return nil, err
+	}
+	k.rootKey = made.RootKey
+	h := header{mode: ModeInline, keyID: &k.id, rootKey: []byte(made.RootKey), wrapped: made.Wrapped}
+	k.seal = &sealing{header: appendHeader(nil, &h), budget: r.opts.MessageBudget, notAfter: time.Now().Add(r.opts.KeyAge)}
+	k.seal.left.Store(int64(r.opts.MessageBudget))
+	r.cacheOpening(k)
+	r.cacheSealing(k)
+	return k, nil
+}
+
+// generate asks the provider for a data key, and holds the answer to the
+// format.
+func (r *KeyRing) generate(ctx context.Context, scope Scope) (kmsprovider.DataKey, error) {
+	keys, err := r.rootKeysFor(scope)
+	if err != nil {
+		return kmsprovider.DataKey{}, err
+	}
+	r.stats.generate.Add(1)
+	made, err := r.provider.GenerateDataKey(ctx, keys.Seal, encryptionContext(scope, PurposeData))
+	if err != nil {
+		return kmsprovider.DataKey{}, err
+	}
+	switch {
+	case len(made.Plaintext) != kmsprovider.DataKeySize:
+		err = fmt.Errorf("%w: the provider made a data key of %d bytes, it must be %d", kmsprovider.ErrUnavailable, len(made.Plaintext), kmsprovider.DataKeySize)
+	case len(made.Wrapped) == 0 || len(made.Wrapped) > maxWrapped:
+		err = fmt.Errorf("%w: the provider wrapped a data key in %d bytes, 1 to %d can be stored", kmsprovider.ErrUnavailable, len(made.Wrapped), maxWrapped)
+	case made.RootKey == "" || len(made.RootKey) > maxURI || !utf8.ValidString(made.RootKey):
+		err = fmt.Errorf("%w: the provider named the root key with %d bytes, 1 to %d of UTF-8 can be stored", kmsprovider.ErrUnavailable, len(made.RootKey), maxURI)
+	default:
+		// What is sealed with this key must open again under the same
+		// configuration.
+		err = r.checkRootKey(ctx, scope, made.RootKey)
+	}
+	if err != nil {
+		made.Wipe()
+		return kmsprovider.DataKey{}, err
+	}
+	return made, nil
+}
+
+const never = 1<<63 - 1
+
+// cacheSealing makes k the key that its scope is sealed with.
+func (r *KeyRing) cacheSealing(k *dataKey) {
+	// The timers start only when both are in place: the first may fire at once.
+	k.seal.ahead = time.AfterFunc(never, func() {
+		r.ahead(k, func(ctx context.Context) (*dataKey, error) { return r.next(ctx, k.scope, k) })
+	})
+	k.seal.end = time.AfterFunc(never, func() { r.endSealing(k) })
+	remaining := time.Until(k.seal.notAfter)
+	k.seal.ahead.Reset(remaining - remaining/8)
+	k.seal.end.Reset(remaining)
+	k.sealable.Store(true)
+	r.sealing.Set(k.scope, k)
+}
+
+// endSealing takes k out of use, unless another key took its place already.
+func (r *KeyRing) endSealing(k *dataKey) {
+	k.unpublishSealing()
+	if now, ok := r.sealing.GetEntryQuietly(k.scope); ok && now.Value == k {
+		r.sealing.Invalidate(k.scope)
+	}
+}
+
+func (k *dataKey) unpublishSealing() {
+	k.sealable.Store(false)
+	k.seal.ahead.Stop()
+	k.seal.end.Stop()
+}
+
+// Rotate makes a new data key for the scope and seals with it from now on. The
+// keys before it go on opening what they sealed. Without a key store this is
+// the scope's key in this process; with one, other processes change over when
+// they next ask the store.
+func (r *KeyRing) Rotate(ctx context.Context, scope Scope) (KeyID, error) {
+	scope = scope.withDefault()
+	fail := func(err error) (KeyID, error) {
+		return KeyID{}, fmt.Errorf("envelope: rotate the data key of %s: %w", scope, err)
+	}
+	if err := ctx.Err(); err != nil {
+		return fail(err)
+	}
+	if err := scope.validate(); err != nil {
+		return fail(err)
+	}
+	old, _ := r.sealing.GetIfPresent(scope)
+	k, err := r.once(ctx, "rotate"+makeFlight(scope), func(ctx context.Context) (*dataKey, error) {
+		if r.opts.Store == nil || old != nil {
+			return r.next(ctx, scope, old)
+		}
+		rec, err := r.opts.Store.Active(ctx, scope, PurposeData)
+		if err != nil && !errors.Is(err, ErrKeyNotFound) {
+			return nil, storeError(err)
+		}
+		return r.nextStored(ctx, scope, rec.KeyID)
+	})
+	if err != nil {
+		return fail(err)
+	}
+	return k.id, nil
+}
+
+// drawnCounts is how many messages of each stored key this process has taken
+// in all. Whoever can write to the key store can reset the shared counter, but
+// not this one.
+type drawnCounts struct {
+	mu    sync.Mutex
+	count map[KeyID]uint64
+}
+
+// allow returns how many of n more messages stay within the budget.
+func (d *drawnCounts) allow(id KeyID, n, budget uint64) uint64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return min(n, budget-min(budget, d.count[id]))
+}
+
+func (d *drawnCounts) add(id KeyID, n uint64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.count == nil {
+		d.count = map[KeyID]uint64{}
+	}
+	d.count[id] += n
+}
