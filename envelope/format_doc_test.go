@@ -32,7 +32,7 @@ func TestFormatWorkedExample(t *testing.T) {
 	for _, table := range []map[string]string{example.names, example.shared, example.reference, example.inline} {
 		for name, value := range table {
 			for i := range value {
-				table[name] = value[:i] + string(otherChar(value[i])) + value[i+1:]
+				table[name] = value[:i] + string(pageOtherChar(value[i])) + value[i+1:]
 				require.Errorf(t, example.check(), "%s with character %d changed", name, i)
 			}
 			table[name] = value
@@ -87,16 +87,16 @@ func (e workedExample) check() error {
 	if err != nil {
 		return err
 	}
-	scope := lp(e.names["tenant"]) + lp(e.names["class"])
-	keyID, err := deriveTwice(secret, "fieldcrypt/v1 key-id"+lp("data")+scope)
+	scope := pageLP(e.names["tenant"]) + pageLP(e.names["class"])
+	keyID, err := pageDerive(secret, "fieldcrypt/v1 key-id"+pageLP("data")+scope)
 	if err != nil {
 		return err
 	}
-	key, err := deriveTwice(secret, "fieldcrypt/v1 aes-256-gcm"+scope)
+	key, err := pageDerive(secret, "fieldcrypt/v1 aes-256-gcm"+scope)
 	if err != nil {
 		return err
 	}
-	aad := "fieldcrypt/v1 field\x01" + keyID + scope + lp(e.names["module"]) + lp(e.names["field"]) + "\x01" + lp(e.names["record"])
+	aad := "fieldcrypt/v1 field\x01" + keyID + scope + pageLP(e.names["module"]) + pageLP(e.names["field"]) + "\x01" + pageLP(e.names["record"])
 	frame := "\x01" + e.names["string"]
 	for name, want := range map[string]string{"scope": scope, "keyID": keyID, "K_gcm": key, "AAD": aad, "frame": frame} {
 		if got := e.shared[name]; got != hex.EncodeToString([]byte(want)) {
@@ -112,7 +112,7 @@ func (e workedExample) check() error {
 	if !bytes.HasPrefix(payload, nonce) {
 		return fmt.Errorf("the nonce of the envelope is %x, the table says %x", payload[:12], nonce)
 	}
-	if err := opens(key, payload, aad, frame); err != nil {
+	if err := pageOpens(key, payload, aad, frame); err != nil {
 		return err
 	}
 	return e.checkInline(keyID, payload)
@@ -130,7 +130,7 @@ func (e workedExample) checkInline(keyID string, payload []byte) error {
 	if err != nil {
 		return err
 	}
-	header := "\xfc\x01\x02" + keyID + u16Counted(uri) + u16Counted(string(b))
+	header := "\xfc\x01\x02" + keyID + pageU16(uri) + pageU16(string(b))
 	got, err := e.checkEnvelope(e.inline, header)
 	if err != nil {
 		return fmt.Errorf("inline: %w", err)
@@ -158,10 +158,10 @@ func (e workedExample) checkEnvelope(table map[string]string, header string) ([]
 	return payload, nil
 }
 
-// opens decrypts nonce, ciphertext and tag. AES-GCM has one ciphertext and tag
+// pageOpens decrypts nonce, ciphertext and tag. AES-GCM has one ciphertext and tag
 // for a key, nonce, plaintext and associated data, so what opens is also what
 // a writer makes.
-func opens(key string, payload []byte, aad, frame string) error {
+func pageOpens(key string, payload []byte, aad, frame string) error {
 	block, err := aes.NewCipher([]byte(key))
 	if err != nil {
 		return err
@@ -180,36 +180,36 @@ func opens(key string, payload []byte, aad, frame string) error {
 	return nil
 }
 
-// deriveTwice is 32 bytes of HKDF-SHA256 with an empty salt, by crypto/hkdf and
+// pageDerive is 32 bytes of HKDF-SHA256 with an empty salt, by crypto/hkdf and
 // by RFC 5869 written out, where an empty salt is 32 zeros.
-func deriveTwice(secret []byte, info string) (string, error) {
+func pageDerive(secret []byte, info string) (string, error) {
 	key, err := hkdf.Key(sha256.New, secret, nil, info, 32)
 	if err != nil {
 		return "", err
 	}
-	prk := hmacSHA256(make([]byte, sha256.Size), secret)
-	if okm := hmacSHA256(prk, []byte(info+"\x01")); !bytes.Equal(key, okm) {
+	prk := pageHMAC(make([]byte, sha256.Size), secret)
+	if okm := pageHMAC(prk, []byte(info+"\x01")); !bytes.Equal(key, okm) {
 		return "", fmt.Errorf("HKDF gives %x and by hand %x", key, okm)
 	}
 	return string(key), nil
 }
 
-func hmacSHA256(key, message []byte) []byte {
+func pageHMAC(key, message []byte) []byte {
 	mac := hmac.New(sha256.New, key)
 	mac.Write(message)
 	return mac.Sum(nil)
 }
 
-func lp(s string) string {
+func pageLP(s string) string {
 	return string(binary.BigEndian.AppendUint32(nil, uint32(len(s)))) + s
 }
 
-func u16Counted(s string) string {
+func pageU16(s string) string {
 	return string(binary.BigEndian.AppendUint16(nil, uint16(len(s)))) + s
 }
 
-// otherChar is another character of the same kind: a digit stays one.
-func otherChar(c byte) byte {
+// pageOtherChar is another character of the same kind: a digit stays one.
+func pageOtherChar(c byte) byte {
 	switch c {
 	case '9', 'f', 'z', 'Z':
 		return c - 1
