@@ -12,6 +12,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
 	smithy "github.com/aws/smithy-go"
 	"github.com/stretchr/testify/require"
@@ -329,6 +330,20 @@ func TestCallersContext(t *testing.T) {
 			}
 		})
 	}
+	t.Run("deadline just before ours", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), 1950*time.Millisecond)
+			defer cancel()
+			err := generate(ctx, newOn(t, hang, nil))
+			require.Equal(t, context.DeadlineExceeded, providertest.ClassOf(err), "%v", err)
+		})
+	})
+	t.Run("deadline that its timer hasn't noticed", func(t *testing.T) {
+		requests := 0
+		err := generate(lateContext{t.Context()}, newOn(t, counting(&requests, hang), nil))
+		require.Equal(t, context.DeadlineExceeded, providertest.ClassOf(err), "%v", err)
+		require.Zero(t, requests)
+	})
 	t.Run("ended before the call", func(t *testing.T) {
 		requests := 0
 		p := newOn(t, counting(&requests, always(500, "")), nil)
@@ -350,6 +365,11 @@ func TestCallersContext(t *testing.T) {
 	})
 }
 
+// A lateContext is past its deadline, and doesn't know it yet.
+type lateContext struct{ context.Context }
+
+func (lateContext) Deadline() (time.Time, bool) { return time.Now().Add(-time.Nanosecond), true }
+
 func TestRequestID(t *testing.T) {
 	require.Empty(t, awskms.RequestID(nil))
 	require.Empty(t, awskms.RequestID(errors.New("x")))
@@ -365,4 +385,16 @@ func TestErrorText(t *testing.T) {
 	require.EqualError(t, err, "awskms: decrypt under "+keyA+": access denied (request ID 11112222-3333-4444-5555-666677778888): "+
 		"grant kms:Decrypt to the caller, in its IAM policies and in the key's policy "+
 		"[AccessDeniedException: User: arn:aws:iam::111122223333:user/crm is not authorized]")
+
+	// Text from outside can't forge lines of a log, nor flood it.
+	_, err = newOn(t, always(400, apiError("AccessDeniedException", "a\nb\x1b[31m"+strings.Repeat("x", 10_000))), nil).Unwrap(t.Context(), keyA, []byte("wrapped"), ec)
+	require.Less(t, len(err.Error()), 1500)
+	_, err2 := newOn(t, good, nil).Unwrap(t.Context(), "aws-kms://\n\x00\xff"+strings.Repeat("y", 10_000), []byte("wrapped"), ec)
+	require.Less(t, len(err2.Error()), 1500)
+	for _, err := range []error{err, err2} {
+		require.NotContains(t, err.Error(), "\n")
+		require.NotContains(t, err.Error(), "\x1b")
+		require.NotContains(t, err.Error(), "\x00")
+		require.True(t, utf8.ValidString(err.Error()))
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -67,7 +68,11 @@ func always(status int, body string) wire {
 }
 
 func apiError(code, message string) string {
-	return fmt.Sprintf(`{"__type":%q,"message":%q}`, code, message)
+	body, err := json.Marshal(map[string]string{"__type": code, "message": message})
+	if err != nil {
+		panic(err)
+	}
+	return string(body)
 }
 
 var plainKey = bytes.Repeat([]byte{0xA7}, 32)

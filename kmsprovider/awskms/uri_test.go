@@ -60,6 +60,7 @@ func TestURI(t *testing.T) {
 		"alias of 251":     "alias/" + strings.Repeat("a", 251),
 		"alias ARN, empty": "arn:aws:kms:eu-central-1:111122223333:alias/",
 		"600 bytes":        "arn:aws:kms:eu-central-1:111122223333:alias/" + strings.Repeat("a", 600),
+		"long region":      "arn:aws:kms:eu-" + strings.Repeat("a", 600) + "-1:111122223333:key/" + uuid,
 		"not UTF-8":        "alias/\xff",
 	} {
 		t.Run("not/"+name, func(t *testing.T) {
