@@ -78,7 +78,7 @@ func TestCallsAreBounded(t *testing.T) {
 }
 
 func TestMaxInFlight(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		srv := fakekms.New(fakekms.Options{})
 		defer srv.Close()
 		arn, c := srv.CreateKey(fakekms.KeyOptions{}), client(srv)
@@ -103,6 +103,8 @@ func TestMaxInFlight(t *testing.T) {
 		require.Equal(t, 7, srv.MaxInFlight(), "those under way count")
 		calls.Wait()
 		require.Zero(t, srv.InFlight())
+		require.NoError(t, generate(t, c, arn))
+		require.Equal(t, 7, srv.MaxInFlight(), "the most, not the latest")
 		srv.ResetCalls()
 		require.Zero(t, srv.MaxInFlight())
 	})
@@ -112,7 +114,7 @@ func TestMaxInFlight(t *testing.T) {
 // the service is away for 10 in three different ways. The bubble would not end
 // if a goroutine were left after Close.
 func TestHalfAnHourInABubble(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		srv := fakekms.New(fakekms.Options{Seed: 7})
 		us := srv.Region("us-east-1")
 		arn := srv.CreateKey(fakekms.KeyOptions{MultiRegion: true})
@@ -168,7 +170,7 @@ func TestHalfAnHourInABubble(t *testing.T) {
 // TestClientOfItsOwnInABubble: a retrying SDK client gets through a throttled
 // service, and its back-off costs no real time.
 func TestClientOfItsOwnInABubble(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		srv := fakekms.New(fakekms.Options{})
 		defer srv.Close()
 		arn := srv.CreateKey(fakekms.KeyOptions{})

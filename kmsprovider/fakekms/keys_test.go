@@ -2,7 +2,6 @@ package fakekms_test
 
 import (
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -104,7 +103,7 @@ func TestKeyStates(t *testing.T) {
 }
 
 func TestDeletionTakesPlace(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		srv := fakekms.New(fakekms.Options{})
 		defer srv.Close()
 		c := client(srv)

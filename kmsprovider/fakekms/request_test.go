@@ -3,6 +3,7 @@ package fakekms_test
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -81,6 +82,7 @@ func TestMalformedRequests(t *testing.T) {
 		"cut short":         {fine, key("")[:30], "SerializationException"},
 		"trailing bytes":    {fine, key("") + "x", "SerializationException"},
 		"not UTF-8":         {fine, key(",\"EncryptionContext\":{\"a\":\"\xff\"}"), "SerializationException"},
+		"breaks off":        {func(r *http.Request) { r.Body = io.NopCloser(io.MultiReader(r.Body, brokenReader{})) }, key(""), "SerializationException"},
 		"nested":            {fine, strings.Repeat(`{"a":`, 20_000), "SerializationException"},
 		"too large":         {fine, key(`,"Other":"` + strings.Repeat("x", 256<<10) + `"`), "RequestEntityTooLargeException"},
 		"too large, hidden": {func(r *http.Request) { r.ContentLength = -1 }, key(`,"Other":"` + strings.Repeat("x", 256<<10) + `"`), "RequestEntityTooLargeException"},
@@ -121,6 +123,10 @@ func TestMalformedRequests(t *testing.T) {
 	}
 	require.Zero(t, srv.InFlight())
 }
+
+type brokenReader struct{}
+
+func (brokenReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
 // TestWrongCredentials tells apart the callers by their access keys.
 func TestWrongCredentials(t *testing.T) {

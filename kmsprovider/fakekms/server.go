@@ -41,7 +41,13 @@ type Server struct {
 // needs no socket. Its user calls [Server.Close].
 //
 // For a test in a [testing/synctest] bubble, make the server inside the bubble
-// and close it there. New panics if an option is malformed.
+// and close it there. If the test also runs with GODEBUG=fips140=on or only, it
+// first calls [cryptotest.SetGlobalRandom]: Go's random source starts from the
+// jitter of the clock, and panics where that stands still.
+//
+// New panics if an option is malformed.
+//
+// [cryptotest.SetGlobalRandom]: https://pkg.go.dev/testing/cryptotest#SetGlobalRandom
 func New(opts Options) *Server {
 	if opts.Region == "" {
 		opts.Region = DefaultRegion
