@@ -44,6 +44,9 @@ type origin struct {
 type sensitive interface {
 	current() state
 
+	// frameType returns the type of the frames that the value reads and writes.
+	frameType() envelope.Type
+
 	// appendFrame appends the frame of a plain or opened value.
 	appendFrame(dst []byte) ([]byte, error)
 
@@ -57,18 +60,22 @@ type sensitive interface {
 	// not opened since.
 	sealedFor() (envelope.Field, *origin)
 
+	// reason returns why an unavailable value is so; nil in other states.
+	reason() error
+
 	// setOpened gives a plain or opened value the envelope that Encrypt made
-	// of it. The value keeps env. With text, it is written in text form.
+	// of it. The value keeps env. With text, or if the cell it was scanned
+	// from held text, it is written in text form.
 	setOpened(env []byte, text bool, f envelope.Field, o *origin)
 
 	// decode gives a sealed, opened or unavailable value the content of its
 	// envelope. It keeps no part of frame. A frame of another type than the
 	// value's is envelope.ErrNotAuthentic, and leaves the value as it was.
-	// With text, the value is written in text form from now on; without, in
-	// the form it was scanned in.
+	// The meaning of text is that of setOpened.
 	decode(frame []byte, f envelope.Field, o *origin, text bool) error
 
-	// setUnavailable notes why the envelope couldn't be opened. The value
-	// keeps the envelope, and holds no plaintext from now on.
+	// setUnavailable notes why the envelope of a sealed, opened or unavailable
+	// value couldn't be opened. The value keeps the envelope, and holds no
+	// plaintext from now on.
 	setUnavailable(err error)
 }

@@ -1,0 +1,127 @@
+package fieldcrypt
+
+import (
+	"bytes"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/fieldcrypt/fieldcrypt-go/envelope"
+)
+
+var (
+	_ sql.Scanner   = (*Value[string])(nil)
+	_ driver.Valuer = Value[string]{}
+	_ sensitive     = (*Value[string])(nil)
+)
+
+// What Scan refuses is told by its class alone: a closer look, even the length
+// or the first byte, would describe what may be plaintext.
+var (
+	errScanMalformed = fmt.Errorf("%w: %w", ErrNotEnvelope, envelope.ErrMalformed)
+	errScanVersion   = fmt.Errorf("%w that can be read here: %w", ErrNotEnvelope, envelope.ErrUnknownVersion)
+	errScanStream    = fmt.Errorf("%w of a field: %w", ErrNotEnvelope, envelope.ErrModeNotAllowed)
+)
+
+// What envelopes of all format versions start with.
+const (
+	textStart   = "fc"
+	binaryStart = "\xfc"
+)
+
+// Scan implements [sql.Scanner]. It takes NULL, or an envelope in binary or
+// text form, and makes no call: Decrypt opens what was scanned. src is copied.
+//
+// It returns no error. Anything else than an envelope makes the value
+// unavailable with [ErrNotEnvelope], and isn't kept, so that one bad cell
+// doesn't end the reading of all rows and plaintext in a column is neither
+// shown nor written again.
+func (v *Value[T]) Scan(src any) error {
+	switch src := src.(type) {
+	case nil:
+		v.SetNull()
+	case []byte:
+		switch {
+		case src == nil:
+			v.SetNull()
+		case bytes.HasPrefix(src, []byte(textStart)):
+			v.scanText(string(src))
+		case bytes.HasPrefix(src, []byte(binaryStart)):
+			v.scanBinary(bytes.Clone(src))
+		default:
+			v.refuse(envelope.ErrMalformed)
+		}
+	case string:
+		switch {
+		case strings.HasPrefix(src, textStart):
+			v.scanText(src)
+		case strings.HasPrefix(src, binaryStart):
+			v.scanBinary([]byte(src))
+		default:
+			v.refuse(envelope.ErrMalformed)
+		}
+	default:
+		v.refuse(envelope.ErrMalformed)
+	}
+	return nil
+}
+
+func (v *Value[T]) scanText(src string) {
+	env, err := envelope.DecodeText(src)
+	if err != nil {
+		v.refuse(err)
+		return
+	}
+	*v = Value[T]{env: env, state: stateSealed, text: true}
+}
+
+func (v *Value[T]) scanBinary(env []byte) {
+	info, err := envelope.Inspect(env)
+	if err == nil && info.Mode == envelope.ModeStream {
+		err = envelope.ErrModeNotAllowed
+	}
+	if err != nil {
+		v.refuse(err)
+		return
+	}
+	*v = Value[T]{env: env, state: stateSealed}
+}
+
+func (v *Value[T]) refuse(err error) {
+	*v = Value[T]{err: errScanMalformed, state: stateUnavailable}
+	switch {
+	case errors.Is(err, envelope.ErrUnknownVersion):
+		v.err = errScanVersion
+	case errors.Is(err, envelope.ErrModeNotAllowed):
+		v.err = errScanStream
+	}
+}
+
+// Value implements [driver.Valuer]. It makes no call: Encrypt seals what the
+// program sets. It returns nil for null, and else the envelope as a []byte, or
+// as a string in text form if the value was scanned from text or its field's
+// tag says so. Each call returns bytes of its own.
+//
+// A value without an envelope is refused: with ErrNotEncrypted if the program
+// set it, with ErrNotEnvelope if the column held something else.
+func (v Value[T]) Value() (driver.Value, error) {
+	switch v.state {
+	case stateNull:
+		return nil, nil
+	case statePlain:
+		return nil, ErrNotEncrypted
+	}
+	if v.env == nil {
+		return nil, fmt.Errorf("fieldcrypt: refused to write: %w", v.err)
+	}
+	if !v.text {
+		return bytes.Clone(v.env), nil
+	}
+	text, err := envelope.AppendText(make([]byte, 0, envelope.TextLen(len(v.env))), v.env)
+	if err != nil {
+		return nil, fmt.Errorf("fieldcrypt: text form of an envelope: %w", err)
+	}
+	return string(text), nil
+}

@@ -1,0 +1,152 @@
+package fieldcrypt
+
+import (
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/fieldcrypt/fieldcrypt-go/envelope"
+)
+
+// Errors of a single value. None of their texts holds what the value holds.
+var (
+	// ErrNull: the value is null, so there is nothing to return.
+	ErrNull = errors.New("fieldcrypt: the value is null")
+
+	// ErrNotEncrypted: a value that the program set was about to be written.
+	ErrNotEncrypted = errors.New("fieldcrypt: the value is not encrypted: call Encrypt on its record before writing it")
+
+	// ErrNotDecrypted: a value was asked for that was scanned and not opened.
+	ErrNotDecrypted = errors.New("fieldcrypt: the value is not decrypted: call Decrypt on its record before reading it")
+
+	// ErrNotEnvelope: the column held something that is not an envelope, such
+	// as plaintext. The value didn't keep it: it can neither be read nor
+	// written again. Set and SetNull repair it.
+	ErrNotEnvelope = errors.New("fieldcrypt: the column holds something that is not an envelope")
+
+	// ErrRedacted: [Redacted] was about to become the content of a value.
+	ErrRedacted = errors.New("fieldcrypt: the redaction marker is not a value")
+
+	// ErrGob: gob was about to carry a value, which has no redacted form there.
+	ErrGob = errors.New("fieldcrypt: a sensitive value can't be sent with gob: take its content with Plain, or its envelope with Value")
+)
+
+// Plain lists the types that a [Value] can hold.
+type Plain interface {
+	string | []byte | int64 | uint64 | float64 | bool | time.Time | CivilDate | DecimalString | json.RawMessage
+}
+
+// A Value is a sensitive value of a record: null, set by the program, or an
+// envelope, with or without its content. The zero Value is null.
+//
+// A value that the program sets can't be written to a database until Encrypt
+// gave it an envelope; a value that was scanned can't be read until Decrypt
+// opened that envelope. Until it is set anew, an opened value is written as
+// the very envelope it came from. Where the content can't be opened the value
+// is unavailable: Plain tells why, and what is written is again that envelope,
+// so that saving the record loses nothing.
+//
+// A Value doesn't show its content: fmt, log/slog, encoding/json, encoding/xml
+// and text encodings get [Redacted], and encoding/gob gets an error.
+//
+// Copies made by assignment are independent of each other. A Value may be read
+// by many goroutines at once; setting, scanning, encrypting or decrypting it
+// needs the same care as assigning to a variable does.
+type Value[T Plain] struct {
+	// The content is behind a pointer because fmt calls no methods on
+	// unexported struct fields, nor for %p: there, a string in its place would
+	// be printed, whereas a pointer inside a struct is printed as an address.
+	// What it points to is never changed, so copies can share it.
+	plain  *T             // plain and opened
+	env    []byte         // sealed, opened and unavailable; its bytes are never changed
+	field  envelope.Field // what env was sealed or opened for
+	origin *origin
+	err    error // unavailable
+	state  state
+	text   bool // written in text form
+}
+
+// Of returns a value that holds v, as Set leaves it.
+func Of[T Plain](v T) Value[T] {
+	var value Value[T]
+	value.Set(v)
+	return value
+}
+
+// Set gives the value a new content, which Encrypt must seal before it can be
+// written. Bytes and JSON are copied. An empty string or slice is a value like
+// any other, also a nil slice: for null, use SetNull.
+func (v *Value[T]) Set(content T) {
+	content = cloned(content)
+	*v = Value[T]{plain: &content, state: statePlain, text: v.text}
+}
+
+// SetNull makes the value null. Nulls are written as NULL: that a record has
+// no value can be seen in the database.
+func (v *Value[T]) SetNull() { *v = Value[T]{} }
+
+// IsNull reports whether the value is null. It is known without decrypting.
+func (v Value[T]) IsNull() bool { return v.state == stateNull }
+
+// Plain returns the content. Bytes and JSON are copies. The error is ErrNull,
+// ErrNotDecrypted, or the reason for which the content is unavailable: test it
+// with errors.Is against ErrNotEnvelope and the errors of packages envelope
+// and kmsprovider.
+func (v Value[T]) Plain() (T, error) {
+	var zero T
+	switch v.state {
+	case statePlain, stateOpened:
+		return cloned(*v.plain), nil
+	case stateSealed:
+		return zero, ErrNotDecrypted
+	case stateUnavailable:
+		return zero, v.err
+	}
+	return zero, ErrNull
+}
+
+func (v *Value[T]) current() state { return v.state }
+
+func (v *Value[T]) frameType() envelope.Type { return typeOf[T]() }
+
+func (v *Value[T]) appendFrame(dst []byte) ([]byte, error) {
+	switch v.state {
+	case statePlain, stateOpened:
+		return appendFrame(dst, v.plain)
+	case stateNull:
+		return dst, ErrNull
+	}
+	return dst, ErrNotDecrypted
+}
+
+func (v *Value[T]) sealedBytes() []byte { return v.env }
+
+func (v *Value[T]) sealedFor() (envelope.Field, *origin) { return v.field, v.origin }
+
+func (v *Value[T]) reason() error { return v.err }
+
+func (v *Value[T]) setOpened(env []byte, text bool, f envelope.Field, o *origin) {
+	if v.plain == nil {
+		return // there is no content that env could be the envelope of
+	}
+	*v = Value[T]{plain: v.plain, env: env, field: f, origin: o, state: stateOpened, text: v.text || text}
+}
+
+func (v *Value[T]) decode(frame []byte, f envelope.Field, o *origin, text bool) error {
+	if v.env == nil {
+		return ErrNotEnvelope
+	}
+	plain := new(T)
+	if err := decodeFrame(plain, frame); err != nil {
+		return err
+	}
+	*v = Value[T]{plain: plain, env: v.env, field: f, origin: o, state: stateOpened, text: v.text || text}
+	return nil
+}
+
+func (v *Value[T]) setUnavailable(err error) {
+	switch v.state {
+	case stateSealed, stateOpened, stateUnavailable:
+		*v = Value[T]{env: v.env, err: err, state: stateUnavailable, text: v.text}
+	}
+}
