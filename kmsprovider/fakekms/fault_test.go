@@ -355,6 +355,7 @@ func TestHang(t *testing.T) {
 func TestFaultsChangeUnderLoad(t *testing.T) {
 	srv := pipe(t)
 	arn, c := srv.CreateKey(fakekms.KeyOptions{}), client(srv)
+	other := srv.CreateKey(fakekms.KeyOptions{})
 	var load, changes sync.WaitGroup
 	stop := make(chan struct{})
 	for range 4 {
@@ -367,8 +368,9 @@ func TestFaultsChangeUnderLoad(t *testing.T) {
 					srv.Inject(fakekms.Fault{Rate: 0.5, Error: "ThrottlingException", Keys: []string{arn}})()
 					srv.Disable(arn)
 					srv.Enable(arn)
-					srv.CreateKey(fakekms.KeyOptions{})
+					srv.RotateKey(other)
 					srv.Calls()
+					time.Sleep(100 * time.Microsecond)
 				}
 			}
 		})
