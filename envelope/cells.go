@@ -2,6 +2,11 @@ package envelope
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -14,6 +19,22 @@ type Cell struct {
 	Err      error
 }
 
+// Format implements fmt.Formatter: no verb prints the frame, which is plaintext.
+func (c Cell) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.redacted()) }
+
+// LogValue implements slog.LogValuer.
+func (c Cell) LogValue() slog.Value { return slog.StringValue(c.redacted()) }
+
+// MarshalText keeps the frame out of JSON, XML and other text encodings.
+func (c Cell) MarshalText() ([]byte, error) { return []byte(c.redacted()), nil }
+
+// GobEncode refuses: a cell is never serialised.
+func (c Cell) GobEncode() ([]byte, error) {
+	return nil, errors.New("envelope: a Cell can't be encoded with gob")
+}
+
+func (c Cell) redacted() string { return "Cell(" + c.Binding.String() + ", [REDACTED])" }
+
 // loadsAtOnce bounds how many keys one call over many cells loads in parallel.
 const loadsAtOnce = 16
 
@@ -21,6 +42,9 @@ const loadsAtOnce = 16
 // fetched once, in parallel. It is all or nothing: on an error every Envelope
 // is nil, and the first cell to fail holds the error too.
 func (r *KeyRing) SealAll(ctx context.Context, cells []Cell) error {
+	for i := range cells {
+		cells[i].Envelope, cells[i].Err = nil, nil
+	}
 	err := r.sealAll(ctx, cells)
 	if err != nil {
 		for i := range cells {
@@ -60,13 +84,16 @@ func (r *KeyRing) warmSealing(ctx context.Context, cells []Cell) error {
 		if missing == nil {
 			missing = map[Scope]int{}
 		}
-		missing[scope] = i
+		if _, ok := missing[scope]; !ok {
+			missing[scope] = i
+		}
 	}
 	if len(missing) < 2 {
 		return nil
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(loadsAtOnce)
+	var failed sync.Once // those that fail after it may do so because of it
 	for scope, i := range missing {
 		g.Go(func() error {
 			s := r.scratch.Load().get()
@@ -74,6 +101,7 @@ func (r *KeyRing) warmSealing(ctx context.Context, cells []Cell) error {
 			err := r.holdSealingKey(ctx, s, scope)
 			if err != nil {
 				err = sealError(&cells[i].Binding, err)
+				failed.Do(func() { cells[i].Err = err })
 			}
 			return err
 		})

@@ -216,9 +216,14 @@ func (s *scratch) open(dst []byte, b *Binding, h *header) ([]byte, error) {
 	return s.key.openFrame(dst, h.body, s.additionalData(b))
 }
 
+var errNoBinding = malformed("the binding is nil: an envelope belongs to a place")
+
 func checkSeal(ctx context.Context, b *Binding, frame []byte) error {
 	if err := ctx.Err(); err != nil {
 		return err
+	}
+	if b == nil {
+		return errNoBinding
 	}
 	if err := b.checkPlace(); err != nil {
 		return err
@@ -235,6 +240,9 @@ func checkSeal(ctx context.Context, b *Binding, frame []byte) error {
 func (r *KeyRing) checkOpen(ctx context.Context, b *Binding, envelope []byte) (header, error) {
 	if err := ctx.Err(); err != nil {
 		return header{}, err
+	}
+	if b == nil {
+		return header{}, errNoBinding
 	}
 	if err := b.checkPlace(); err != nil {
 		return header{}, err

@@ -66,10 +66,12 @@ func (r *KeyRing) holdSealingKey(ctx context.Context, s *scratch, scope Scope) e
 		if err != nil {
 			return err
 		}
-		if n := next.take(); n > 0 { // also where a full cache didn't keep it
-			s.hold(next)
-			s.left += n
-			return nil
+		if time.Now().Before(next.seal.notAfter) {
+			if n := next.take(); n > 0 { // also where a full cache didn't keep it
+				s.hold(next)
+				s.left += n
+				return nil
+			}
 		}
 		if err := ctx.Err(); err != nil {
 			return err
@@ -97,6 +99,9 @@ func (r *KeyRing) renewAhead(k *dataKey) {
 	r.ahead(k, func(ctx context.Context) (*dataKey, error) {
 		if r.opts.Store != nil {
 			if more, err := r.leaseMore(ctx, k); more || err != nil {
+				if err == nil {
+					k.seal.retryAt.Store(0) // the pause is for attempts that brought nothing
+				}
 				return k, err
 			}
 		}
@@ -197,7 +202,13 @@ const never = 1<<63 - 1
 func (r *KeyRing) cacheSealing(k *dataKey) {
 	// The timers start only when both are in place: the first may fire at once.
 	k.seal.ahead = time.AfterFunc(never, func() {
-		r.ahead(k, func(ctx context.Context) (*dataKey, error) { return r.next(ctx, k.scope, k) })
+		r.ahead(k, func(ctx context.Context) (*dataKey, error) {
+			next, err := r.next(ctx, k.scope, k)
+			if err != nil && k.sealable.Load() {
+				k.seal.ahead.Reset(renewRetry) // one failure must not make writers wait at the end
+			}
+			return next, err
+		})
 	})
 	k.seal.end = time.AfterFunc(never, func() { r.endSealing(k) })
 	remaining := time.Until(k.seal.notAfter)
@@ -205,6 +216,9 @@ func (r *KeyRing) cacheSealing(k *dataKey) {
 	k.seal.end.Reset(remaining)
 	k.sealable.Store(true)
 	r.sealing.Set(k.scope, k)
+	if !time.Now().Before(k.seal.notAfter) { // the end may have come before the key was in place
+		r.endSealing(k)
+	}
 }
 
 // endSealing takes k out of use, unless another key took its place already.
@@ -261,18 +275,23 @@ type drawnCounts struct {
 	count map[KeyID]uint64
 }
 
-// allow returns how many of n more messages stay within the budget.
-func (d *drawnCounts) allow(id KeyID, n, budget uint64) uint64 {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return min(n, budget-min(budget, d.count[id]))
-}
-
-func (d *drawnCounts) add(id KeyID, n uint64) {
+// reserve counts as many of n more messages as stay within the budget, and
+// returns their number. Counting before the store is asked keeps two flights
+// from being allowed the same messages.
+func (d *drawnCounts) reserve(id KeyID, n, budget uint64) uint64 {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.count == nil {
 		d.count = map[KeyID]uint64{}
 	}
+	n = min(n, budget-min(budget, d.count[id]))
 	d.count[id] += n
+	return n
+}
+
+// giveBack takes back a reservation that the store didn't grant.
+func (d *drawnCounts) giveBack(id KeyID, n uint64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.count[id] -= n
 }

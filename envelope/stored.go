@@ -14,6 +14,8 @@ import (
 const (
 	claimLease = 15 * time.Second // outlives one call of the key service
 	claimPoll  = 20 * time.Millisecond
+
+	releaseTimeout = 5 * time.Second
 )
 
 // leaseSize is how many messages a process takes from the store at a time.
@@ -74,16 +76,20 @@ func (r *KeyRing) adopt(ctx context.Context, k *dataKey, rec *Record) (*dataKey,
 
 // leaseMore takes messages from the store, and reports whether there were any.
 func (r *KeyRing) leaseMore(ctx context.Context, k *dataKey) (bool, error) {
-	want := r.drawn.allow(k.id, leaseSize(k.seal.budget), k.seal.budget)
+	want := r.drawn.reserve(k.id, leaseSize(k.seal.budget), k.seal.budget)
 	if want == 0 {
 		return false, nil
 	}
 	n, err := r.opts.Store.Lease(ctx, k.scope, PurposeData, k.id, want)
 	if err != nil {
+		r.drawn.giveBack(k.id, want)
+		if errors.Is(err, ErrKeyNotFound) { // what it seals could not be opened any more
+			return false, nil
+		}
 		return false, storeError(err)
 	}
 	n = min(n, want) // whatever the store says
-	r.drawn.add(k.id, n)
+	r.drawn.giveBack(k.id, want-n)
 	k.seal.left.Add(int64(n))
 	return n > 0, nil
 }
@@ -100,9 +106,7 @@ func (r *KeyRing) nextStored(ctx context.Context, scope Scope, previous KeyID) (
 		}
 		k, err := r.nextClaimed(ctx, scope, &previous, won)
 		if won {
-			if err := r.opts.Store.Release(context.WithoutCancel(ctx), scope, PurposeData, holder); err != nil {
-				return nil, storeError(err)
-			}
+			r.release(ctx, scope, holder)
 		}
 		if !errors.Is(err, errNotYet) {
 			return k, err
@@ -113,6 +117,14 @@ func (r *KeyRing) nextStored(ctx context.Context, scope Scope, previous KeyID) (
 			return nil, fmt.Errorf("waiting for another process to make the data key: %w", ctx.Err())
 		}
 	}
+}
+
+// release gives the claim back even when ctx has ended, but never waits for
+// long. Its failure costs no one the key that was made: the lease runs out.
+func (r *KeyRing) release(ctx context.Context, scope Scope, holder string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
+	defer cancel()
+	_ = r.opts.Store.Release(ctx, scope, PurposeData, holder)
 }
 
 // errNotYet: another process holds the claim and has not made the key yet.
@@ -133,8 +145,22 @@ func (r *KeyRing) nextClaimed(ctx context.Context, scope Scope, previous *KeyID,
 		return k, err
 	case !won:
 		return nil, errNotYet
+	case err != nil:
+		// The key that was active is none any more: suspended, destroyed or lost.
+		*previous = KeyID{}
 	}
-	return r.makeStored(ctx, scope, *previous)
+	k, err := r.makeStored(ctx, scope, *previous)
+	if !errors.Is(err, ErrConflict) {
+		return k, err
+	}
+	// The claim ran out while the key service was slow, and another process
+	// made the key. One look, not a loop: a store that contradicts itself must
+	// not cost one key after the other.
+	rec, again := r.opts.Store.Active(ctx, scope, PurposeData)
+	if again != nil || rec.KeyID == *previous {
+		return nil, err
+	}
+	return r.useRecord(ctx, scope, &rec)
 }
 
 // makeStored asks for a data key and stores it before anything is sealed with
