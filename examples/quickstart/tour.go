@@ -1,0 +1,296 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"github.com/fieldcrypt/fieldcrypt-go/envelope"
+	"github.com/fieldcrypt/fieldcrypt-go/fieldcrypt"
+)
+
+// Contact is a record type of a CRM. Two of its fields are sensitive.
+type Contact struct {
+	ID     int64  `fieldcrypt:"id"`
+	Tenant string `fieldcrypt:"tenant"`
+	Name   string
+	Email  fieldcrypt.String `fieldcrypt:"Contacts.email,max=320"`
+	Phone  fieldcrypt.String `fieldcrypt:"Contacts.phone,max=32"`
+}
+
+type tour struct {
+	out      io.Writer
+	crypt    *fieldcrypt.Crypt
+	contacts *fieldcrypt.Records[Contact]
+	db       *sql.DB
+	step     int
+}
+
+func newTour(ctx context.Context, out io.Writer, crypt *fieldcrypt.Crypt, db *sql.DB) (*tour, error) {
+	contacts, err := fieldcrypt.For[Contact](crypt)
+	if err != nil {
+		return nil, err
+	}
+	columns, err := contacts.DDL(fieldcrypt.SQLite)
+	if err != nil {
+		return nil, err
+	}
+	_, err = db.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS contacts (
+		id INTEGER PRIMARY KEY, tenant TEXT NOT NULL, name TEXT NOT NULL,
+		`+columns+`)`)
+	if err != nil {
+		return nil, fmt.Errorf("create the table: %w", err)
+	}
+	return &tour{out: out, crypt: crypt, contacts: contacts, db: db}, nil
+}
+
+func (t *tour) run(ctx context.Context) error {
+	var kept int
+	if err := t.db.QueryRowContext(ctx, `SELECT count(*) FROM contacts`).Scan(&kept); err != nil {
+		return err
+	}
+	if kept > 0 {
+		t.say("%d contacts are here from an earlier run: they are opened again", kept)
+		if err := t.show(ctx); err != nil {
+			return err
+		}
+		return t.bill()
+	}
+	steps := []func(context.Context) error{
+		t.insert, t.showStored, t.readBack, t.refusePlaintext, t.refuseTampered, t.refuseForeign, t.rotate,
+	}
+	for _, step := range steps {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	return t.bill()
+}
+
+func (t *tour) insert(ctx context.Context) error {
+	t.say("Three contacts of two tenants are encrypted and inserted")
+	contacts := []Contact{
+		{ID: 1, Tenant: "acme", Name: "Ada", Email: fieldcrypt.Of("ada@example.com"), Phone: fieldcrypt.Of("+44 20 7946 0001")},
+		{ID: 2, Tenant: "acme", Name: "Grace", Email: fieldcrypt.Of("grace@example.com")}, // no phone: NULL
+		{ID: 3, Tenant: "globex", Name: "Edsger", Email: fieldcrypt.Of("edsger@example.org"), Phone: fieldcrypt.Of("+31 20 555 0003")},
+	}
+	// Before the transaction: it may call the key service.
+	if err := t.contacts.EncryptAll(ctx, contacts); err != nil {
+		return err
+	}
+	tx, err := t.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	for i := range contacts {
+		if err := save(ctx, tx, &contacts[i]); err != nil {
+			return err
+		}
+	}
+	return tx.Commit()
+}
+
+func save(ctx context.Context, tx *sql.Tx, c *Contact) error {
+	_, err := tx.ExecContext(ctx, `INSERT INTO contacts (id, tenant, name, email, phone) VALUES (?, ?, ?, ?, ?)`,
+		c.ID, c.Tenant, c.Name, c.Email, c.Phone)
+	return err
+}
+
+func (t *tour) showStored(ctx context.Context) error {
+	t.say("What the database holds")
+	rows, err := t.db.QueryContext(ctx, `SELECT id, tenant, name, email, phone FROM contacts ORDER BY id`)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	w := t.table("id", "tenant", "name", "email", "phone")
+	for rows.Next() {
+		var id int64
+		var tenant, name string
+		var email, phone []byte
+		if err := rows.Scan(&id, &tenant, &name, &email, &phone); err != nil {
+			return err
+		}
+		fmt.Fprintf(w, "  %d\t%s\t%s\t%s\t%s\n", id, tenant, name, brief(email), brief(phone))
+	}
+	return errors.Join(rows.Err(), w.Flush())
+}
+
+// brief shows the start of an envelope and its end, where the ciphertext is.
+func brief(b []byte) string {
+	if b == nil {
+		return "NULL"
+	}
+	return fmt.Sprintf("%x…%x (%d bytes)", b[:4], b[len(b)-8:], len(b))
+}
+
+func (t *tour) readBack(ctx context.Context) error {
+	t.say("What the program reads, decrypted")
+	return t.show(ctx)
+}
+
+func (t *tour) show(ctx context.Context) error {
+	contacts, err := t.load(ctx)
+	if err != nil {
+		return err
+	}
+	if err := t.contacts.DecryptAll(ctx, contacts); err != nil {
+		return err
+	}
+	w := t.table("id", "tenant", "name", "email", "phone")
+	for i := range contacts {
+		c := &contacts[i]
+		email, err := c.Email.Plain()
+		if err != nil {
+			return err
+		}
+		phone, err := c.Phone.Plain()
+		if errors.Is(err, fieldcrypt.ErrNull) {
+			phone = "NULL"
+		} else if err != nil {
+			return err
+		}
+		fmt.Fprintf(w, "  %d\t%s\t%s\t%s\t%s\n", c.ID, c.Tenant, c.Name, email, phone)
+	}
+	return w.Flush()
+}
+
+func (t *tour) load(ctx context.Context) ([]Contact, error) {
+	rows, err := t.db.QueryContext(ctx, `SELECT id, tenant, name, email, phone FROM contacts ORDER BY id`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var contacts []Contact
+	for rows.Next() {
+		var c Contact
+		if err := rows.Scan(&c.ID, &c.Tenant, &c.Name, &c.Email, &c.Phone); err != nil {
+			return nil, err
+		}
+		contacts = append(contacts, c)
+	}
+	return contacts, rows.Err()
+}
+
+func (t *tour) refusePlaintext(ctx context.Context) error {
+	t.say("Plaintext that would reach the database is refused twice")
+	forgotten := Contact{ID: 4, Tenant: "acme", Name: "Alan", Email: fieldcrypt.Of("alan@example.com")}
+	_, err := t.db.ExecContext(ctx, `INSERT INTO contacts (id, tenant, name, email) VALUES (?, ?, ?, ?)`,
+		forgotten.ID, forgotten.Tenant, forgotten.Name, forgotten.Email)
+	if err := t.refused("the program forgot to encrypt", err); err != nil {
+		return err
+	}
+	_, err = t.db.ExecContext(ctx, `UPDATE contacts SET email = 'alan@example.com' WHERE id = 1`)
+	return t.refused("a script writes past the program", err)
+}
+
+func (t *tour) refuseTampered(ctx context.Context) error {
+	t.say("Somebody flips one bit of Ada's e-mail in the database")
+	return t.disturb(ctx, `SELECT email FROM contacts WHERE id = 1`, func(envelope []byte) { envelope[len(envelope)-1] ^= 1 })
+}
+
+func (t *tour) refuseForeign(ctx context.Context) error {
+	t.say("Somebody copies globex's row over acme's, to have it decrypted there")
+	return t.disturb(ctx, `SELECT email FROM contacts WHERE id = 3`, func([]byte) {})
+}
+
+// disturb writes over Ada's e-mail, reads the rows, and puts it back.
+func (t *tour) disturb(ctx context.Context, from string, change func([]byte)) error {
+	var before, planted []byte
+	if err := t.db.QueryRowContext(ctx, `SELECT email FROM contacts WHERE id = 1`).Scan(&before); err != nil {
+		return err
+	}
+	if err := t.db.QueryRowContext(ctx, from).Scan(&planted); err != nil {
+		return err
+	}
+	change(planted)
+	if _, err := t.db.ExecContext(ctx, `UPDATE contacts SET email = ? WHERE id = 1`, planted); err != nil {
+		return err
+	}
+	contacts, err := t.load(ctx)
+	if err != nil {
+		return err
+	}
+	if err := t.refused("reading it", t.contacts.DecryptAll(ctx, contacts)); err != nil {
+		return err
+	}
+	if phone, err := contacts[0].Phone.Plain(); err == nil {
+		fmt.Fprintf(t.out, "  the rest of the page still reads: Ada's phone is %s\n", phone)
+	}
+	_, err = t.db.ExecContext(ctx, `UPDATE contacts SET email = ? WHERE id = 1`, before)
+	return err
+}
+
+func (t *tour) rotate(ctx context.Context) error {
+	t.say("The data key of acme is rotated; what was sealed before still opens")
+	if _, err := t.crypt.Rotate(ctx, fieldcrypt.Scope{Tenant: "acme"}); err != nil {
+		return err
+	}
+	barbara := Contact{ID: 5, Tenant: "acme", Name: "Barbara", Email: fieldcrypt.Of("barbara@example.com")}
+	if err := t.contacts.Encrypt(ctx, &barbara); err != nil {
+		return err
+	}
+	tx, err := t.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	if err := save(ctx, tx, &barbara); err != nil {
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		return err
+	}
+	for _, name := range []string{"Ada", "Barbara"} {
+		var sealed []byte
+		if err := t.db.QueryRowContext(ctx, `SELECT email FROM contacts WHERE name = ?`, name).Scan(&sealed); err != nil {
+			return err
+		}
+		info, err := envelope.Inspect(sealed)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(t.out, "  %-8s is sealed with data key %x…\n", name, info.KeyID[:4])
+	}
+	return t.show(ctx)
+}
+
+func (t *tour) bill() error {
+	t.say("What it cost")
+	stats := t.crypt.Stats()
+	w := t.table("calls to the key service", "")
+	fmt.Fprintf(w, "  generate a data key\t%d\n", stats.GenerateDataKey)
+	fmt.Fprintf(w, "  unwrap a data key\t%d\n", stats.Unwrap)
+	return w.Flush()
+}
+
+func (t *tour) say(format string, args ...any) {
+	t.step++
+	fmt.Fprintf(t.out, "\n%d. %s\n", t.step, fmt.Sprintf(format, args...))
+}
+
+func (t *tour) table(columns ...string) *tabwriter.Writer {
+	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
+	fmt.Fprint(w, "  ")
+	for i, c := range columns {
+		if i > 0 {
+			fmt.Fprint(w, "\t")
+		}
+		fmt.Fprint(w, c)
+	}
+	fmt.Fprintln(w)
+	return w
+}
+
+// refused expects an error and shows it.
+func (t *tour) refused(what string, err error) error {
+	if err == nil {
+		return fmt.Errorf("%s: it was NOT refused", what)
+	}
+	fmt.Fprintf(t.out, "  %s: REFUSED\n    %v\n", what, err)
+	return nil
+}

@@ -1,0 +1,231 @@
+"""Runs a command with the servers that the tests need.
+
+    python3 scripts/with_servers.py [--durable] -- command ...
+
+LocalStack is installed into .cache/ on first use. PostgreSQL is used where its
+programs are installed. A server whose variable is set already (see SERVERS in
+project.py) is used as it is and not started. All that was started is stopped
+when the command ends, however it ends.
+"""
+
+import argparse
+import contextlib
+import glob
+import hashlib
+import http.client
+import json
+import os
+import pwd
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import project
+
+ATTEMPTS = 5
+START_SECONDS = 90
+POSTGRES_FOLDERS = (
+    "/usr/lib/postgresql/*/bin",
+    "/usr/pgsql-*/bin",
+    "/opt/homebrew/opt/postgresql@*/bin",
+    "/usr/local/opt/postgresql@*/bin",
+)
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class NotStarted(Exception):
+    pass
+
+
+@contextlib.contextmanager
+def folder(prefix):
+    path = Path(tempfile.mkdtemp(prefix=prefix))
+    try:
+        yield path
+    finally:
+        with project.shielded():
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def wait_until(ready, child, log):
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if child.poll() is not None:
+            raise NotStarted(f"it ended with {child.returncode}:\n{tail(log)}")
+        if ready():
+            return
+        time.sleep(0.05)
+    raise NotStarted(f"it wasn't ready after {START_SECONDS} s:\n{tail(log)}")
+
+
+def tail(log, lines=25):
+    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+
+
+def localstack_python():
+    """A virtual environment that holds what localstack.txt pins; made anew
+    when the pins or the Python changed, or when its making was interrupted."""
+    pins = Path(__file__).with_name("localstack.txt")
+    want = f"{hashlib.sha256(pins.read_bytes()).hexdigest()} {sys.version}\n"
+    home = project.CACHE / "localstack"
+    stamp, python = home / "installed", home / "bin" / "python"
+    with project.locked("localstack"):
+        if stamp.exists() and stamp.read_text() == want and python.exists():
+            return python
+        print("installing LocalStack into .cache/localstack (once, about 200 MB)", flush=True)
+        shutil.rmtree(home, ignore_errors=True)
+        if project.call([sys.executable, "-m", "venv", str(home)], stdout=subprocess.DEVNULL) != 0:
+            sys.exit(
+                f"{sys.executable} can't make virtual environments with pip in them. "
+                "On Debian and Ubuntu: apt-get install python3-venv"
+            )
+        project.check([str(python), "-m", "pip", "install", "--quiet", "--no-input", "-r", str(pins)])
+        stamp.write_text(want)
+    return python
+
+
+@contextlib.contextmanager
+def localstack(port):
+    python = localstack_python()
+    with folder("fieldcrypt-localstack-") as home, open(home / "log", "wb") as log:
+        env = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "PYTHON"))} | {
+            "SERVICES": "kms",
+            "EAGER_SERVICE_LOADING": "1",
+            "GATEWAY_LISTEN": f"127.0.0.1:{port}",
+            # The default server, Twisted, listens on all interfaces whatever
+            # GATEWAY_LISTEN says.
+            "GATEWAY_SERVER": "hypercorn",
+            "DNS_ADDRESS": "0",
+            "SKIP_SSL_CERT_DOWNLOAD": "1",
+            "DISABLE_EVENTS": "1",
+            "FILESYSTEM_ROOT": str(home),
+        }
+        command = [str(python), "-m", "localstack.runtime.main"]
+        with project.group(command, env=env, cwd=home, stdin=subprocess.DEVNULL, stdout=log, stderr=log) as child:
+
+            def ready():
+                written = (home / "log").read_text(errors="replace").lower()
+                if "address already in use" in written:
+                    raise NotStarted(f"port {port} was taken")
+                return healthy(port)
+
+            wait_until(ready, child, home / "log")
+            yield f"http://127.0.0.1:{port}"
+
+
+def healthy(port):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/_localstack/health")
+        answer = connection.getresponse()
+        return answer.status == 200 and json.load(answer)["services"]["kms"] in ("available", "running")
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
+        return False
+    finally:
+        connection.close()
+
+
+def postgres_folder():
+    """Where initdb and postgres are, or None."""
+    found = shutil.which("initdb")
+    folders = [Path(found).resolve().parent] if found else []
+    for pattern in POSTGRES_FOLDERS:
+        newest_first = sorted(glob.glob(pattern), key=lambda name: [int(n) for n in re.findall(r"\d+", name)], reverse=True)
+        folders += map(Path, newest_first)
+    for path in folders:
+        if (path / "initdb").exists() and (path / "postgres").exists():
+            return path
+    return None
+
+
+def postgres(programs, durable):
+    @contextlib.contextmanager
+    def attempt(port):
+        with folder("fieldcrypt-postgres-") as home:
+            options = {"cwd": home, "stdin": subprocess.DEVNULL}
+            if os.geteuid() == 0:  # PostgreSQL refuses to run as root
+                nobody = pwd.getpwnam("nobody")
+                os.chown(home, nobody.pw_uid, nobody.pw_gid)
+                options |= {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+            data, log = home / "data", home / "log"
+            with open(log, "wb") as out:
+                options |= {"stdout": out, "stderr": out, "env": os.environ | {"LC_ALL": "C", "HOME": str(home)}}
+                initdb = [programs / "initdb", "-D", data, "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C", "--no-sync"]
+                if project.call(list(map(str, initdb)), **options) != 0:
+                    raise NotStarted(f"initdb failed:\n{tail(log)}")
+                settings = {"port": port, "listen_addresses": "127.0.0.1", "unix_socket_directories": home, "max_connections": 200}
+                if not durable:
+                    settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+                command = [str(programs / "postgres"), "-D", str(data)]
+                for name, value in settings.items():
+                    command += ["-c", f"{name}={value}"]
+                # SIGINT ends the server without waiting for its clients.
+                with project.group(command, grace=15, how=signal.SIGINT, **options) as child:
+                    wait_until(lambda: postmaster_ready(data), child, log)
+                    yield f"postgres://postgres@127.0.0.1:{port}/postgres?sslmode=disable"
+
+    return attempt
+
+
+def postmaster_ready(data):
+    """Reads the file that the server keeps of itself, so that no other server
+    on the same port can be taken for it."""
+    try:
+        lines = (data / "postmaster.pid").read_text().splitlines()
+    except OSError:
+        return False
+    return len(lines) >= 8 and lines[7].strip() == "ready"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--durable", action="store_true", help="PostgreSQL with its default durability, for benchmarks")
+    parser.add_argument("command", nargs="+")
+    args = parser.parse_args()
+    project.stop_on_signals()
+    with contextlib.ExitStack() as running:
+        attempts = {"localstack": localstack}
+        if programs := postgres_folder():
+            attempts["postgres"] = postgres(programs, args.durable)
+        for name, attempt in attempts.items():
+            variable = project.SERVERS[name].variable
+            if os.environ.get(variable):
+                print(f"{name}: the one that {variable} names", flush=True)
+                continue
+            start(running, name, variable, attempt)
+        sys.exit(exit_code(project.call(args.command, grace=20)))
+
+
+def start(running, name, variable, attempt):
+    for n in range(ATTEMPTS):
+        begun = time.monotonic()
+        try:
+            address = running.enter_context(attempt(free_port()))
+        except NotStarted as failure:
+            # Between our finding a port and the server's use of it, another
+            # program may have taken it.
+            print(f"{name} didn't start (attempt {n + 1} of {ATTEMPTS}): {failure}", file=sys.stderr, flush=True)
+            continue
+        os.environ[variable] = address
+        print(f"{name}: {address}, started in {time.monotonic() - begun:.1f} s", flush=True)
+        return
+    sys.exit(f"{name} can't be started")
+
+
+def exit_code(code):
+    return 128 - code if code < 0 else code
+
+
+if __name__ == "__main__":
+    main()
