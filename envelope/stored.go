@@ -16,6 +16,10 @@ const (
 	claimPoll  = 20 * time.Millisecond
 
 	releaseTimeout = 5 * time.Second
+
+	// How often new keys may be found spent by others before a store that
+	// grants nothing is an error. Each may cost a call of the key service.
+	spentAttempts = 64
 )
 
 // leaseSize is how many messages a process takes from the store at a time.
@@ -99,7 +103,7 @@ func (r *KeyRing) leaseMore(ctx context.Context, k *dataKey) (bool, error) {
 // key service for a key, so that none is made and lost.
 func (r *KeyRing) nextStored(ctx context.Context, scope Scope, previous KeyID) (*dataKey, error) {
 	holder := rand.Text()
-	for {
+	for spent := 0; ; {
 		won, err := r.opts.Store.Claim(ctx, scope, PurposeData, holder, claimLease)
 		if err != nil {
 			return nil, storeError(err)
@@ -107,6 +111,14 @@ func (r *KeyRing) nextStored(ctx context.Context, scope Scope, previous KeyID) (
 		k, err := r.nextClaimed(ctx, scope, &previous, won)
 		if won {
 			r.release(ctx, scope, holder)
+		}
+		if errors.Is(err, errSpent) && spent < spentAttempts {
+			spent++
+			rec, again := r.opts.Store.Active(ctx, scope, PurposeData)
+			if again != nil {
+				return nil, storeError(again)
+			}
+			previous, err = rec.KeyID, errNotYet
 		}
 		if !errors.Is(err, errNotYet) {
 			return k, err
@@ -151,7 +163,7 @@ func (r *KeyRing) nextClaimed(ctx context.Context, scope Scope, previous *KeyID,
 	}
 	k, err := r.makeStored(ctx, scope, *previous)
 	if !errors.Is(err, ErrConflict) {
-		return k, err
+		return k, err // errSpent: others took all of its messages at once
 	}
 	// The claim ran out while the key service was slow, and another process
 	// made the key. One look, not a loop: a store that contradicts itself must
