@@ -46,8 +46,8 @@ func DecodeText(text string) ([]byte, error) {
 		return nil, badText("not base64url without padding")
 	}
 	h, err := parseHeader(b)
-	if err != nil {
-		return nil, err
+	if err != nil { // also where the version byte isn't the prefix's number
+		return nil, badText("no envelope of version 1 inside: " + err.Error())
 	}
 	if h.mode == ModeStream {
 		return nil, badText("a stream has no text form")
