@@ -1,0 +1,151 @@
+package fieldcrypt
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A wiretap is a driver that stores nothing and keeps what reached it.
+type wiretap struct{ got []driver.Value }
+
+func (w *wiretap) Connect(context.Context) (driver.Conn, error) { return wiretapConn{w}, nil }
+func (w *wiretap) Driver() driver.Driver                        { return nil }
+
+type wiretapConn struct{ *wiretap }
+
+func (c wiretapConn) Prepare(string) (driver.Stmt, error) { return wiretapStmt(c), nil }
+func (c wiretapConn) Close() error                        { return nil }
+func (c wiretapConn) Begin() (driver.Tx, error)           { return nil, errors.New("no transactions here") }
+
+func (c wiretapConn) ExecContext(_ context.Context, _ string, args []driver.NamedValue) (driver.Result, error) {
+	for _, a := range args {
+		c.got = append(c.got, a.Value)
+	}
+	return driver.RowsAffected(1), nil
+}
+
+type wiretapStmt struct{ *wiretap }
+
+func (s wiretapStmt) Close() error  { return nil }
+func (s wiretapStmt) NumInput() int { return -1 }
+func (s wiretapStmt) Exec(args []driver.Value) (driver.Result, error) {
+	s.got = append(s.got, args...)
+	return driver.RowsAffected(1), nil
+}
+
+func (s wiretapStmt) Query([]driver.Value) (driver.Rows, error) {
+	return nil, errors.New("no queries here")
+}
+
+// unencrypted returns the i-th of many values that nobody encrypted, of each
+// type in turn, as values and as pointers.
+func unencrypted(i int) any {
+	text := fmt.Sprintf("canary-%d@example.com", i)
+	pick := func(v, p any) any {
+		if i/10%2 == 0 {
+			return v
+		}
+		return p
+	}
+	switch i % 10 {
+	case 0:
+		v := Of(text)
+		return pick(v, &v)
+	case 1:
+		v := Of([]byte(text))
+		return pick(v, &v)
+	case 2:
+		v := Of(int64(i))
+		return pick(v, &v)
+	case 3:
+		v := Of(uint64(i))
+		return pick(v, &v)
+	case 4:
+		v := Of(float64(i) + 0.5)
+		return pick(v, &v)
+	case 5:
+		v := Of(i%4 == 1)
+		return pick(v, &v)
+	case 6:
+		v := Of(time.Unix(int64(i), 0))
+		return pick(v, &v)
+	case 7:
+		v := Of(CivilDate{2000 + i%1000, 2, 28})
+		return pick(v, &v)
+	case 8:
+		v := Of(DecimalString(fmt.Sprintf("%d.50", i)))
+		return pick(v, &v)
+	}
+	v := Of(json.RawMessage(`{"email":"` + text + `"}`))
+	return pick(v, &v)
+}
+
+// Values of every type, written through database/sql without the hook: none of
+// 100,000 reaches the driver. A plain string in the same place does.
+func TestForgottenHookReachesNoDriver(t *testing.T) {
+	const n = 100_000
+	tap := &wiretap{}
+	db := sql.OpenDB(tap)
+	t.Cleanup(func() { _ = db.Close() })
+	stmt, err := db.PrepareContext(t.Context(), "INSERT INTO contacts VALUES (?)")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = stmt.Close() })
+
+	accepted := 0
+	for i := range n {
+		v := unencrypted(i)
+		switch i % 3 {
+		case 0:
+			_, err = db.ExecContext(t.Context(), "INSERT INTO contacts VALUES (?)", v)
+		case 1:
+			_, err = db.ExecContext(t.Context(), "INSERT INTO contacts VALUES (@v)", sql.Named("v", v))
+		case 2:
+			_, err = stmt.ExecContext(t.Context(), v)
+		}
+		if err == nil {
+			accepted++
+			continue
+		}
+		if !errors.Is(err, ErrNotEncrypted) || strings.Contains(err.Error(), "canary") {
+			t.Fatalf("value %d: %v", i, err)
+		}
+	}
+	require.Zero(t, accepted)
+	require.Empty(t, tap.got)
+
+	for _, form := range []any{"canary@example.com", sql.NullString{String: "canary@example.com", Valid: true}} {
+		tap.got = nil
+		_, err = db.ExecContext(t.Context(), "INSERT INTO contacts VALUES (?)", form)
+		require.NoError(t, err)
+		require.Equal(t, []driver.Value{"canary@example.com"}, tap.got, "the control didn't reach the driver")
+	}
+}
+
+func TestEncryptedValuesReachTheDriver(t *testing.T) {
+	tap := &wiretap{}
+	db := sql.OpenDB(tap)
+	t.Cleanup(func() { _ = db.Close() })
+	env := envelopeOf('e')
+	for name, want := range map[string]driver.Value{
+		"null": nil, "sealed": env, "encrypted": env, "decrypted": env, "unavailable": env,
+		"sealed text": textOf(t, env), "encrypted text": textOf(t, env),
+	} {
+		t.Run(name, func(t *testing.T) {
+			tap.got = nil
+			v := valueIn(t, name)
+			var none *String
+			_, err := db.ExecContext(t.Context(), "INSERT INTO contacts VALUES (?, ?, ?)", v, *v, none)
+			require.NoError(t, err)
+			require.Equal(t, []driver.Value{want, want, nil}, tap.got)
+		})
+	}
+}
