@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -94,7 +93,7 @@ func TestBudget(t *testing.T) {
 	for _, budget := range []uint64{1, 2, 10, 100} {
 		for _, mode := range []string{"inline", "reference"} {
 			t.Run(fmt.Sprintf("%s %d", mode, budget), func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
+				bubble(t, func(t *testing.T) {
 					opts := &Options{MessageBudget: budget}
 					if mode == "reference" {
 						opts.Store = NewMemoryStore()
@@ -133,7 +132,7 @@ func TestBudget(t *testing.T) {
 }
 
 func TestOneCallForAColdKey(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		p := &plainProvider{}
 		store := NewMemoryStore()
 		env, err := plainRing(t, p, &Options{Store: store}).Seal(t.Context(), place("acme"), AppendString(nil, "x"))
@@ -154,7 +153,7 @@ func TestOneCallForAColdKey(t *testing.T) {
 }
 
 func TestSlowProvider(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		p := &plainProvider{delay: time.Hour}
 		r := plainRing(t, p, nil)
 		_, err := r.Seal(t.Context(), place("acme"), AppendString(nil, "x"))
@@ -169,7 +168,7 @@ func TestSlowProvider(t *testing.T) {
 // Another process makes the key while ours waits for the key service longer
 // than its claim lasts: ours uses that key.
 func TestClaimRunsOutWhileTheServiceIsSlow(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		store := NewMemoryStore()
 		p := &plainProvider{delay: 20 * time.Second}
 		a, b := plainRing(t, p, &Options{Store: store, LoadTimeout: time.Minute}), plainRing(t, p, &Options{Store: store})
