@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"time"
+	"unsafe"
 
 	"github.com/fieldcrypt/fieldcrypt-go/envelope"
 )
@@ -53,11 +54,12 @@ type Plain interface {
 // by many goroutines at once; setting, scanning, encrypting or decrypting it
 // needs the same care as assigning to a variable does.
 type Value[T Plain] struct {
-	// The content is behind a pointer because fmt calls no methods on
-	// unexported struct fields, nor for %p: there, a string in its place would
-	// be printed, whereas a pointer inside a struct is printed as an address.
-	// What it points to is never changed, so copies can share it.
-	plain  *T             // plain and opened
+	// The content is behind a pointer without a type, because fmt calls no
+	// methods on unexported struct fields, nor for %p or for a verb it doesn't
+	// know: there it would print a string, and what a *[]byte or a *time.Time
+	// points to. Of this it prints the address, as all that walk over values
+	// by reflection do. What it points to is never changed, so copies share it.
+	plain  unsafe.Pointer // *T; plain and opened
 	env    []byte         // sealed, opened and unavailable; its bytes are never changed
 	field  envelope.Field // what env was sealed or opened for
 	origin *origin
@@ -78,7 +80,7 @@ func Of[T Plain](v T) Value[T] {
 // any other, also a nil slice: for null, use SetNull.
 func (v *Value[T]) Set(content T) {
 	content = cloned(content)
-	*v = Value[T]{plain: &content, state: statePlain, text: v.text}
+	*v = Value[T]{plain: unsafe.Pointer(&content), state: statePlain, text: v.text}
 }
 
 // SetNull makes the value null. Nulls are written as NULL: that a record has
@@ -96,7 +98,7 @@ func (v Value[T]) Plain() (T, error) {
 	var zero T
 	switch v.state {
 	case statePlain, stateOpened:
-		return cloned(*v.plain), nil
+		return cloned(*v.content()), nil
 	case stateSealed:
 		return zero, ErrNotDecrypted
 	case stateUnavailable:
@@ -105,6 +107,9 @@ func (v Value[T]) Plain() (T, error) {
 	return zero, ErrNull
 }
 
+// content returns what a plain or opened value holds; else nil.
+func (v *Value[T]) content() *T { return (*T)(v.plain) }
+
 func (v *Value[T]) current() state { return v.state }
 
 func (v *Value[T]) frameType() envelope.Type { return typeOf[T]() }
@@ -112,7 +117,7 @@ func (v *Value[T]) frameType() envelope.Type { return typeOf[T]() }
 func (v *Value[T]) appendFrame(dst []byte) ([]byte, error) {
 	switch v.state {
 	case statePlain, stateOpened:
-		return appendFrame(dst, v.plain)
+		return appendFrame(dst, v.content())
 	case stateNull:
 		return dst, ErrNull
 	}
@@ -140,7 +145,7 @@ func (v *Value[T]) decode(frame []byte, f envelope.Field, o *origin, text bool) 
 	if err := decodeFrame(plain, frame); err != nil {
 		return err
 	}
-	*v = Value[T]{plain: plain, env: v.env, field: f, origin: o, state: stateOpened, text: v.text || text}
+	*v = Value[T]{plain: unsafe.Pointer(plain), env: v.env, field: f, origin: o, state: stateOpened, text: v.text || text}
 	return nil
 }
 
