@@ -1,0 +1,165 @@
+package fieldcrypt
+
+import (
+	"context"
+	"fmt"
+	"unsafe"
+
+	"github.com/fieldcrypt/fieldcrypt-go/envelope"
+)
+
+// Columns holds what is written to, or was read from, the marked columns of
+// one record of a type with plain Go fields, by field name as in
+// "Contacts.phone": an envelope in binary form, or in text form where the tag
+// says text. A nil entry is NULL.
+type Columns map[string][]byte
+
+// EncryptColumns is Encrypt for a type whose marked fields are plain strings
+// and bytes: it leaves the record as it is and returns what to write. A nil
+// []byte or *string is NULL. Nothing keeps a program from writing the fields
+// themselves, save the CHECK of [Records.DDL]: prefer the types of this
+// package where the record type can be changed.
+func (r *Records[T]) EncryptColumns(ctx context.Context, record *T) (Columns, error) {
+	w, err := r.beginColumns(ctx, "EncryptColumns", record == nil)
+	if err != nil {
+		return nil, err
+	}
+	defer w.end()
+	return r.encryptColumns(ctx, w, unsafe.Pointer(record))
+}
+
+// DecryptColumns opens what was read into the fields of a record, whose ID and
+// tenant are set already. Both forms of an envelope are taken. Fields that
+// columns doesn't name stay as they are; a name that isn't a field's is an
+// error. It is all or nothing: on an error, which for an envelope that can't
+// be opened is a [*DecryptError], no field was changed.
+func (r *Records[T]) DecryptColumns(ctx context.Context, record *T, columns Columns) error {
+	w, err := r.beginColumns(ctx, "DecryptColumns", record == nil)
+	if err != nil {
+		return err
+	}
+	defer w.end()
+	return r.decryptColumns(ctx, w, unsafe.Pointer(record), columns)
+}
+
+func (h *handle) beginColumns(ctx context.Context, call string, null bool) (*work, error) {
+	if null {
+		return nil, fmt.Errorf("fieldcrypt: %s: the record is a nil pointer", call)
+	}
+	if h.crypt != nil && !h.plan.plains {
+		return nil, fmt.Errorf("fieldcrypt: %s of %s: its marked fields are fieldcrypt values, which hold their envelopes: use Encrypt and Decrypt", call, h.plan.typ)
+	}
+	return h.begin(ctx, call)
+}
+
+func (h *handle) encryptColumns(ctx context.Context, w *work, record unsafe.Pointer) (Columns, error) {
+	columns := make(Columns, len(h.plan.fields))
+	for i := range h.plan.fields {
+		m := &h.plan.fields[i]
+		at := m.in(record)
+		if at == nil {
+			columns[m.label] = nil
+			continue
+		}
+		frame, null := m.plain.frame(at)
+		if null {
+			columns[m.label] = nil
+			continue
+		}
+		err := h.locate(&w.at, record)
+		if err == nil {
+			err = h.limited(m, frame)
+		}
+		if err == nil {
+			frame, err = padded(frame, m.pad)
+		}
+		if err != nil {
+			clear(frame)
+			return nil, h.failed(0, m.label, err)
+		}
+		w.seal.add(job{field: m, origin: h.originFor(&w.at, m.class)}, m.name, frame, nil)
+	}
+	if err := h.sealAll(ctx, &w.seal); err != nil {
+		return nil, err
+	}
+	for i := range w.seal.cells {
+		m, env := w.seal.jobs[i].field, w.seal.cells[i].Envelope
+		if m.text {
+			text, err := envelope.AppendText(make([]byte, 0, envelope.TextLen(len(env))), env)
+			if err != nil {
+				return nil, h.failed(0, m.label, err)
+			}
+			env = text
+		}
+		columns[m.label] = env
+	}
+	return columns, nil
+}
+
+func (h *handle) decryptColumns(ctx context.Context, w *work, record unsafe.Pointer, columns Columns) error {
+	for name := range columns {
+		if _, known := h.plan.names[name]; !known {
+			return fmt.Errorf("fieldcrypt: DecryptColumns of %s: %.80q isn't one of its marked fields", h.plan.typ, name)
+		}
+	}
+	var nulls []unsafe.Pointer
+	var nullFields []*marked
+	for i := range h.plan.fields {
+		m := &h.plan.fields[i]
+		column, named := columns[m.label]
+		if !named {
+			continue
+		}
+		at := m.in(record)
+		if at == nil {
+			if column == nil {
+				continue
+			}
+			return h.failed(0, m.label, fmt.Errorf("a pointer on the way to field %s is nil: there is nowhere to put the value", m.goName))
+		}
+		if column == nil {
+			nulls, nullFields = append(nulls, at), append(nullFields, m)
+			continue
+		}
+		j := job{field: m, in: at}
+		env, err := columnEnvelope(column)
+		if err == nil {
+			err = h.locate(&w.at, record)
+		}
+		if err != nil {
+			return &DecryptError{[]Failure{{0, m.label, err}}}
+		}
+		j.origin = h.originFor(&w.at, m.class)
+		w.open.add(j, m.name, nil, env)
+	}
+	h.crypt.ring.OpenAll(ctx, w.open.cells)
+	for i := range w.open.cells {
+		if err := w.open.cellError(i); err != nil {
+			w.failures = append(w.failures, Failure{0, w.open.jobs[i].field.label, err})
+		}
+	}
+	if err := w.failed(); err != nil {
+		return err
+	}
+	for i := range w.open.cells {
+		_, payload, err := envelope.ParseFrame(w.open.cells[i].Frame)
+		if err != nil {
+			return h.failed(0, w.open.jobs[i].field.label, err)
+		}
+		w.open.jobs[i].field.plain.write(w.open.jobs[i].in, payload, false)
+	}
+	for i, at := range nulls {
+		nullFields[i].plain.write(at, nil, true)
+	}
+	return nil
+}
+
+// columnEnvelope returns the binary form of what a column held. Its errors are
+// those of Scan, which describe nothing of what may be plaintext.
+func columnEnvelope(column []byte) ([]byte, error) {
+	var v Bytes
+	if err := v.Scan(column); err != nil {
+		return nil, err
+	}
+	return v.sealedBytes(), v.reason()
+}

@@ -1,0 +1,82 @@
+package fieldcrypt
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+
+	"github.com/fieldcrypt/fieldcrypt-go/envelope"
+	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider"
+)
+
+// DefaultMaxValue is the longest value, in bytes of its payload, that Encrypt
+// takes where neither a tag nor the options say otherwise: 1 MiB.
+const DefaultMaxValue = 1 << 20
+
+// RootKeys names the root keys that may be used; see [envelope.RootKeys].
+type RootKeys = envelope.RootKeys
+
+// Scope is a tenant and a retention class; see [envelope.Scope].
+type Scope = envelope.Scope
+
+// Options tune a [Crypt]. The zero value of each field means its default.
+type Options struct {
+	// Envelope tunes the key ring. Its Store decides between reference and
+	// inline envelopes.
+	Envelope envelope.Options
+
+	// MaxValue is the longest value in bytes of its payload, for fields whose
+	// tag has no max option: 1 to 16,711,679. Default [DefaultMaxValue].
+	MaxValue int
+}
+
+// A Crypt encrypts and decrypts records of all types. Make one for the
+// process, and from it one [Records] for each record type. It is safe for
+// concurrent use.
+type Crypt struct {
+	ring     *envelope.KeyRing
+	maxValue int
+	modes    []envelope.Mode // what the ring opens
+	closed   atomic.Bool
+}
+
+// New returns a Crypt whose data keys are wrapped by the provider, under the
+// root keys that roots names for each scope. Options may be nil. Nothing is
+// called before the first record needs a key.
+func New(provider kmsprovider.Provider, roots envelope.RootKeySource, opts *Options) (*Crypt, error) {
+	var o Options
+	if opts != nil {
+		o = *opts
+	}
+	if o.MaxValue == 0 {
+		o.MaxValue = DefaultMaxValue
+	}
+	if o.MaxValue < 1 || o.MaxValue > maxMax {
+		return nil, fmt.Errorf("fieldcrypt: New: Options.MaxValue is %d, it must be 1 to %d bytes", o.MaxValue, maxMax)
+	}
+	ring, err := envelope.NewKeyRing(provider, roots, &o.Envelope)
+	if err != nil {
+		return nil, fmt.Errorf("fieldcrypt: New: %w", err)
+	}
+	c := &Crypt{ring: ring, maxValue: o.MaxValue, modes: []envelope.Mode{ring.Mode()}}
+	if ring.Mode() == envelope.ModeReference && o.Envelope.AllowInline {
+		c.modes = append(c.modes, envelope.ModeInline)
+	}
+	return c, nil
+}
+
+// Stats returns what was asked of the provider so far.
+func (c *Crypt) Stats() envelope.Stats { return c.ring.Stats() }
+
+// Close drops all keys. Every later call fails with [envelope.ErrClosed]. The
+// provider and the key store stay open: they are the caller's.
+func (c *Crypt) Close() error {
+	c.closed.Store(true)
+	return c.ring.Close()
+}
+
+// Format implements fmt.Formatter: printing a Crypt shows nothing of its keys.
+func (c *Crypt) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "fieldcrypt.Crypt") }
+
+var errNoCrypt = errors.New("fieldcrypt: no Crypt: make one with New")

@@ -1,0 +1,137 @@
+package fieldcrypt
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"unsafe"
+
+	"github.com/fieldcrypt/fieldcrypt-go/envelope"
+)
+
+// gatherEnvelopes notes what Decrypt has to open in one record. What can't be
+// opened for a reason that is known by now becomes a failure.
+func (h *handle) gatherEnvelopes(w *work, row int, record unsafe.Pointer) {
+	w.nextRecord()
+	for i := range h.plan.fields {
+		m := &h.plan.fields[i]
+		if at := m.in(record); at != nil {
+			h.gatherEnvelope(w, job{value: m.kind.at(at), field: m, row: row}, m.name, nil, record)
+		}
+	}
+	for i := range h.plan.custom {
+		m := &h.plan.custom[i]
+		at := m.in(record)
+		if at == nil {
+			continue
+		}
+		_ = m.kind.each(at, func(key string, v sensitive) error {
+			name, err := h.plan.customName(m, key)
+			h.gatherEnvelope(w, job{value: v, field: m, row: row, in: at, key: key}, name, err, record)
+			return nil
+		})
+	}
+}
+
+func (h *handle) gatherEnvelope(w *work, j job, name envelope.Field, err error, record unsafe.Pointer) {
+	state := j.value.current()
+	if state != stateSealed && state != stateUnavailable {
+		return
+	}
+	env := j.value.sealedBytes()
+	if env == nil {
+		w.fail(&j, j.value.reason())
+		return
+	}
+	if err == nil {
+		err = h.locate(&w.at, record)
+	}
+	if err != nil {
+		j.err = err
+		w.cannot = append(w.cannot, j)
+		w.fail(&j, err)
+		return
+	}
+	j.origin = h.originFor(&w.at, j.field.class)
+	w.open.add(j, name, nil, env)
+}
+
+// label names the job's field in a failure, also when its key is no name.
+func (j *job) label() string {
+	switch {
+	case j.in == nil:
+		return j.field.label
+	case checkCustomKey(j.key) != nil:
+		return fmt.Sprintf("%s.%s%.80q", j.field.module, j.field.prefix, j.key)
+	}
+	return j.field.module + "." + j.field.prefix + j.key
+}
+
+func (w *work) fail(j *job, err error) {
+	w.failures = append(w.failures, Failure{j.row, j.label(), err})
+}
+
+// open does what was gathered for Decrypt.
+func (h *handle) open(ctx context.Context, w *work) error {
+	for i := range w.cannot {
+		j := &w.cannot[i]
+		j.value.setUnavailable(j.err)
+		j.apply()
+	}
+	if len(w.open.cells) > 0 {
+		h.crypt.ring.OpenAll(ctx, w.open.cells)
+	}
+	for i := range w.open.cells {
+		j, c := &w.open.jobs[i], &w.open.cells[i]
+		err := c.Err
+		if err == nil {
+			err = j.value.decode(c.Frame, c.Binding.Field, j.origin, j.field.text)
+		}
+		if err != nil {
+			j.value.setUnavailable(err)
+			w.fail(j, err)
+		}
+		j.apply()
+	}
+	return w.failed()
+}
+
+// openStrict does what was gathered for DecryptStrict. Values are decoded into
+// copies, which take their places once all of them are there.
+func (h *handle) openStrict(ctx context.Context, w *work) error {
+	if len(w.open.cells) > 0 {
+		h.crypt.ring.OpenAll(ctx, w.open.cells)
+	}
+	copies := make([]sensitive, len(w.open.cells))
+	for i := range w.open.cells {
+		j, c := &w.open.jobs[i], &w.open.cells[i]
+		err := c.Err
+		if err == nil {
+			copies[i] = j.field.kind.clone(j.value)
+			err = copies[i].decode(c.Frame, c.Binding.Field, j.origin, j.field.text)
+		}
+		if err != nil {
+			w.fail(j, err)
+		}
+	}
+	if err := w.failed(); err != nil {
+		err.(*DecryptError).Failures = w.failures[:1]
+		return err
+	}
+	for i := range w.open.jobs {
+		j := &w.open.jobs[i]
+		j.field.kind.assign(j.value, copies[i])
+		j.apply()
+	}
+	return nil
+}
+
+// failed returns the failures as an error, by row.
+func (w *work) failed() error {
+	if len(w.failures) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(w.failures, func(a, b Failure) int { return cmp.Compare(a.Row, b.Row) })
+	return &DecryptError{w.failures}
+}

@@ -1,0 +1,235 @@
+package fieldcrypt
+
+import (
+	"context"
+	"fmt"
+	"unsafe"
+
+	"github.com/fieldcrypt/fieldcrypt-go/envelope"
+)
+
+// gatherPlain checks one record for Encrypt and notes what has to be done. It
+// changes nothing.
+func (h *handle) gatherPlain(w *work, row int, record unsafe.Pointer) error {
+	w.nextRecord()
+	for i := range h.plan.fields {
+		m := &h.plan.fields[i]
+		at := m.in(record)
+		if at == nil {
+			continue
+		}
+		if err := h.gatherValue(w, job{value: m.kind.at(at), field: m, row: row}, m.name, record); err != nil {
+			return err
+		}
+	}
+	for i := range h.plan.custom {
+		m := &h.plan.custom[i]
+		at := m.in(record)
+		if at == nil {
+			continue
+		}
+		err := m.kind.each(at, func(key string, v sensitive) error {
+			name, err := h.plan.customName(m, key)
+			if err != nil {
+				return h.failed(row, m.label, err)
+			}
+			return h.gatherValue(w, job{value: v, field: m, row: row, in: at, key: key}, name, record)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// gatherValue notes what Encrypt has to do with one value.
+func (h *handle) gatherValue(w *work, j job, name envelope.Field, record unsafe.Pointer) error {
+	state := j.value.current()
+	if state == stateNull {
+		return nil
+	}
+	if err := h.locate(&w.at, record); err != nil {
+		return h.failed(j.row, name.String(), err)
+	}
+	switch state {
+	case statePlain:
+		frame, err := h.frame(w, &j)
+		if err != nil {
+			return h.failed(j.row, name.String(), err)
+		}
+		j.origin = h.originFor(&w.at, j.field.class)
+		w.seal.add(j, name, frame, nil)
+	case stateOpened:
+		f, o := j.value.sealedFor()
+		if f != name || o == nil || !h.holds(&w.at, j.field.class, o) {
+			return h.failed(j.row, name.String(), h.moved(f, o, name, &w.at, j.field.class))
+		}
+	case stateSealed:
+		j.origin = h.originFor(&w.at, j.field.class)
+		w.open.add(j, name, nil, j.value.sealedBytes())
+	default: // unavailable
+		if j.value.sealedBytes() == nil {
+			return h.failed(j.row, name.String(), fmt.Errorf("%w: give the value its content anew with Set or SetNull", j.value.reason()))
+		}
+	}
+	return nil
+}
+
+// frame appends the value's frame to the work's memory, held to the field's
+// limit and padded. On an error nothing of the value is left behind.
+func (h *handle) frame(w *work, j *job) ([]byte, error) {
+	frame, err := j.value.appendFrame(w.room())
+	if err == nil {
+		err = h.limited(j.field, frame)
+	}
+	if err != nil {
+		clear(frame)
+		return nil, err
+	}
+	if frame, err = padded(frame, j.field.pad); err != nil {
+		return nil, err
+	}
+	w.took(frame)
+	return frame, nil
+}
+
+// limited holds the frame of a value to its field's limit. What types of fixed
+// size take is no matter of a limit.
+func (h *handle) limited(m *marked, frame []byte) error {
+	if m.kind != nil && m.kind.size >= 0 {
+		return nil
+	}
+	limit, says := h.limitOf(m)
+	if size := len(frame) - 1; size > limit {
+		return fmt.Errorf("the value is %d bytes, the limit is %d (%s)", size, limit, says)
+	}
+	return nil
+}
+
+// limitOf returns the most bytes of payload that the field takes, and what
+// says so.
+func (h *handle) limitOf(m *marked) (limit int, says string) {
+	if m.max != 0 {
+		return m.max, "max in the field's tag"
+	}
+	return h.crypt.maxValue, "Options.MaxValue"
+}
+
+// padded pads in place where there is room, and otherwise wipes what it
+// copied.
+func padded(frame []byte, multiple int) ([]byte, error) {
+	if multiple == 0 {
+		return frame, nil
+	}
+	if size := paddedSize(len(frame), multiple); size > cap(frame) {
+		larger := append(make([]byte, 0, size), frame...)
+		clear(frame)
+		frame = larger
+	}
+	out, err := envelope.PadFrame(frame, multiple)
+	if err != nil {
+		clear(frame)
+		return nil, err
+	}
+	return out, nil
+}
+
+// paddedSize is the length of a padded frame: at least one byte is added.
+func paddedSize(frame, multiple int) int {
+	if multiple == 0 {
+		return frame
+	}
+	return (frame/multiple + 1) * multiple
+}
+
+// moved tells from where to where a value with an envelope was moved.
+func (h *handle) moved(from envelope.Field, o *origin, to envelope.Field, at *place, class int) error {
+	was := envelope.Binding{Field: from}
+	if o != nil {
+		was = o.binding(from)
+	}
+	is := envelope.Binding{
+		Scope: envelope.Scope{Tenant: at.tenant, Class: h.plan.classes[class]}, Field: to,
+		Record: at.id, Unbound: h.plan.unbound,
+	}
+	return fmt.Errorf("the value has the envelope of another place, %s, which can't be opened at %s: to encrypt it here too, Set it with what Plain returns", &was, &is)
+}
+
+func (o *origin) binding(f envelope.Field) envelope.Binding {
+	return envelope.Binding{Scope: o.scope, Field: f, Record: o.record, Unbound: o.unbound}
+}
+
+// seal does what was gathered for Encrypt. Nothing is changed before all of it
+// has succeeded.
+func (h *handle) seal(ctx context.Context, w *work) error {
+	if len(w.open.cells) > 0 {
+		if err := h.verify(ctx, &w.open); err != nil {
+			return err
+		}
+	}
+	if err := h.sealAll(ctx, &w.seal); err != nil {
+		return err
+	}
+	for i := range w.seal.jobs {
+		j, c := &w.seal.jobs[i], &w.seal.cells[i]
+		j.value.setOpened(c.Envelope, j.field.text, c.Binding.Field, j.origin)
+		j.apply()
+	}
+	return nil
+}
+
+func (h *handle) sealAll(ctx context.Context, b *batch) error {
+	if len(b.cells) == 0 {
+		return nil
+	}
+	err := h.crypt.ring.SealAll(ctx, b.cells)
+	if err == nil {
+		return nil
+	}
+	for i := range b.cells { // the first cell to fail knows its record
+		if b.cells[i].Err != nil {
+			return h.failed(b.jobs[i].row, b.cells[i].Binding.Field.String(), err)
+		}
+	}
+	return fmt.Errorf("fieldcrypt: Encrypt of %s: %w", h.plan.typ, err)
+}
+
+// verify makes sure that values which were scanned, and not decrypted, have
+// the envelopes of the places at which they would be written again.
+func (h *handle) verify(ctx context.Context, b *batch) error {
+	h.crypt.ring.OpenAll(ctx, b.cells)
+	for i := range b.cells {
+		if err := b.cellError(i); err != nil {
+			return h.failed(b.jobs[i].row, b.cells[i].Binding.Field.String(), fmt.Errorf("the envelope that was read can't be written here: %w", err))
+		}
+	}
+	return nil
+}
+
+// cellError says why a cell wasn't opened, or that it holds another type than
+// its field.
+func (b *batch) cellError(i int) error {
+	c := &b.cells[i]
+	if c.Err != nil {
+		return c.Err
+	}
+	t, _, err := envelope.ParseFrame(c.Frame)
+	if err != nil {
+		return err
+	}
+	if t != b.jobs[i].field.frameType() {
+		return errWrongType
+	}
+	return nil
+}
+
+// errWrongType is as opaque as what a wrong key gives: a frame that was sealed
+// for a field has the field's type.
+var errWrongType = fmt.Errorf("fieldcrypt: %w", envelope.ErrNotAuthentic)
+
+func (m *marked) frameType() envelope.Type {
+	if m.plain != nil {
+		return m.plain.typ
+	}
+	return m.kind.typ
+}

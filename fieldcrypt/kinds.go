@@ -1,0 +1,64 @@
+package fieldcrypt
+
+import (
+	"encoding/json"
+	"reflect"
+	"time"
+	"unsafe"
+
+	"github.com/fieldcrypt/fieldcrypt-go/envelope"
+)
+
+// A kind is what a plan knows of one type of sensitive value. It stands for
+// the type parameter of Value where the code isn't generic.
+type kind struct {
+	typ  envelope.Type
+	size int // bytes of payload of a type of fixed size, else -1
+
+	at     func(unsafe.Pointer) sensitive
+	clone  func(sensitive) sensitive
+	assign func(dst, src sensitive)
+
+	// Map entries have no address: each visits copies, put writes one back.
+	each func(m unsafe.Pointer, visit func(key string, v sensitive) error) error
+	put  func(m unsafe.Pointer, key string, v sensitive)
+}
+
+func kindOf[T Plain](typ envelope.Type, size int) (reflect.Type, *kind) {
+	return reflect.TypeFor[Value[T]](), &kind{
+		typ:    typ,
+		size:   size,
+		at:     func(p unsafe.Pointer) sensitive { return (*Value[T])(p) },
+		clone:  func(v sensitive) sensitive { c := *v.(*Value[T]); return &c },
+		assign: func(dst, src sensitive) { *dst.(*Value[T]) = *src.(*Value[T]) },
+		each: func(m unsafe.Pointer, visit func(string, sensitive) error) error {
+			for key, v := range *(*map[string]Value[T])(m) {
+				if err := visit(key, &v); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+		put: func(m unsafe.Pointer, key string, v sensitive) {
+			(*(*map[string]Value[T])(m))[key] = *v.(*Value[T])
+		},
+	}
+}
+
+// kinds lists the types of Value by their reflect.Type. It is never written
+// to.
+var kinds = func() map[reflect.Type]*kind {
+	m := map[reflect.Type]*kind{}
+	add := func(t reflect.Type, k *kind) { m[t] = k }
+	add(kindOf[string](envelope.TypeString, -1))
+	add(kindOf[[]byte](envelope.TypeBytes, -1))
+	add(kindOf[int64](envelope.TypeInt64, 8))
+	add(kindOf[uint64](envelope.TypeUint64, 8))
+	add(kindOf[float64](envelope.TypeFloat64, 8))
+	add(kindOf[bool](envelope.TypeBool, 1))
+	add(kindOf[time.Time](envelope.TypeTime, 16))
+	add(kindOf[CivilDate](envelope.TypeDate, 6))
+	add(kindOf[DecimalString](envelope.TypeDecimal, -1))
+	add(kindOf[json.RawMessage](envelope.TypeJSON, -1))
+	return m
+}()

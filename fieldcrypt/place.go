@@ -1,0 +1,124 @@
+package fieldcrypt
+
+import (
+	"errors"
+	"fmt"
+	"unicode/utf8"
+	"unsafe"
+
+	"github.com/fieldcrypt/fieldcrypt-go/envelope"
+)
+
+// locate finds out, once a record, whose it is and which.
+func (h *handle) locate(at *place, record unsafe.Pointer) error {
+	if at.known {
+		return at.err
+	}
+	at.known = true
+	at.tenant, at.err = h.tenantOf(record)
+	if at.err == nil {
+		at.id, at.err = h.plan.idOf(record)
+	}
+	return at.err
+}
+
+func (h *handle) tenantOf(record unsafe.Pointer) (string, error) {
+	if h.plan.tenant == nil {
+		if *h.tenant == "" {
+			return "", errors.New("ForTenant was given an empty tenant")
+		}
+		return *h.tenant, nil
+	}
+	tenant := readString(h.plan.tenant.in(record))
+	switch {
+	case tenant == "":
+		return "", errors.New("its tenant field is empty: set it (or select it) first")
+	case h.tenant != nil && tenant != *h.tenant:
+		return "", fmt.Errorf("it belongs to tenant %q, and the handle is for tenant %q", tenant, *h.tenant)
+	}
+	return tenant, nil
+}
+
+// idOf returns the record's ID as text; "" for an unbound type.
+func (p *plan) idOf(record unsafe.Pointer) (string, error) {
+	switch len(p.ids) {
+	case 0:
+		return "", nil
+	case 1:
+		return p.ids[0].of(record)
+	}
+	parts := make([]string, len(p.ids))
+	for i := range p.ids {
+		var err error
+		if parts[i], err = p.ids[i].of(record); err != nil {
+			return "", err
+		}
+	}
+	return envelope.CompositeRecord(parts...)
+}
+
+func (part *idPart) of(record unsafe.Pointer) (string, error) {
+	at := part.in(record)
+	if at != nil {
+		if id := part.text(at); id != "" {
+			return id, nil
+		}
+	}
+	return "", fmt.Errorf("its ID (field %s) is zero: set it (or select it) first, or, if the database makes it on insert, declare the type unbound with the field _ struct{} `fieldcrypt:\"unbound\"`", part.goName)
+}
+
+// originFor returns the record's origin for a class. Locate came before.
+func (h *handle) originFor(at *place, class int) *origin {
+	if at.origins[class] == nil {
+		at.origins[class] = &origin{
+			scope:   envelope.Scope{Tenant: at.tenant, Class: h.plan.classes[class]},
+			record:  at.id,
+			unbound: h.plan.unbound,
+		}
+	}
+	return at.origins[class]
+}
+
+// holds reports whether a value that was sealed for o belongs to the record
+// and class.
+func (h *handle) holds(at *place, class int, o *origin) bool {
+	return o.scope.Tenant == at.tenant && o.scope.Class == h.plan.classes[class] &&
+		o.record == at.id && o.unbound == h.plan.unbound
+}
+
+// failed names the record of an error, where there can be several.
+func (h *handle) failed(row int, label string, err error) error {
+	return fmt.Errorf("fieldcrypt: %s of %s, record %d: %w", label, h.plan.typ, row, err)
+}
+
+// customName returns the field of a map's key.
+func (p *plan) customName(m *marked, key string) (envelope.Field, error) {
+	if err := checkCustomKey(key); err != nil {
+		return envelope.Field{}, fmt.Errorf("map %s: %w", m.goName, err)
+	}
+	f, err := envelope.NewField(m.module, m.prefix+key)
+	if err != nil {
+		return f, fmt.Errorf("map %s: the key %.80q can't be a field's name: %w", m.goName, key, err)
+	}
+	if _, taken := p.names[f.String()]; taken {
+		return envelope.Field{}, fmt.Errorf("map %s: the key %q makes the name of another field of this type, %s", m.goName, key, f)
+	}
+	return f, nil
+}
+
+// checkCustomKey refuses keys that JSON would have to escape, so that a key
+// has one form wherever it is written.
+func checkCustomKey(key string) error {
+	if key == "" {
+		return errors.New("a custom field has an empty key")
+	}
+	if !utf8.ValidString(key) {
+		return fmt.Errorf("the key %.80q is not UTF-8", key)
+	}
+	for _, c := range key {
+		if c < ' ' || c == 0x7f || c == '"' || c == '\\' {
+			return fmt.Errorf("the key %.80q has a control character, a quote or a backslash in it", key)
+		}
+	}
+	return nil
+}

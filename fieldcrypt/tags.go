@@ -1,0 +1,254 @@
+package fieldcrypt
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/fieldcrypt/fieldcrypt-go/envelope"
+)
+
+const tagKey = "fieldcrypt"
+
+// A mark is what a tag makes of its struct field.
+type mark uint8
+
+const (
+	markNone   mark = iota // no tag
+	markIgnore             // "-"
+	markID                 // "id"
+	markTenant             // "tenant"
+	markType               // "unbound" and "class=…" on a blank field: about the whole type
+	markField              // "Module.field": a sensitive field
+	markCustom             // "Module.prefix.*": a map of sensitive fields
+)
+
+// A tag is a parsed `fieldcrypt:"…"` struct tag.
+type tag struct {
+	mark    mark
+	module  string
+	name    string // of a custom mark: the prefix with its dot, or ""
+	unbound bool
+
+	text   bool
+	class  string // "" when the tag names none
+	pad    int    // 0 when the tag names none
+	max    int    // bytes of payload; 0 when the tag names none
+	column string // "" when the tag names none
+}
+
+// Limits of tag options. A padded frame of the longest payload still fits a
+// frame.
+const (
+	minPad = 2
+	maxPad = 1 << 16
+	maxMax = envelope.MaxFrame - maxPad - 1
+)
+
+// lookupTag parses the tag of a struct field. What looks like an attempt at a
+// tag, but isn't one to package reflect, is an error: a field whose mark got
+// lost would be stored in the clear.
+func lookupTag(f reflect.StructField) (tag, error) {
+	text, ok := f.Tag.Lookup(tagKey)
+	if !ok {
+		if squeezed := strings.ReplaceAll(strings.ToLower(string(f.Tag)), " ", ""); strings.Contains(squeezed, tagKey+":") {
+			return tag{}, fmt.Errorf("the struct tag isn't well-formed: write it as `%s:\"…\"`, in lower case, without spaces around the colon", tagKey)
+		}
+		return tag{}, nil
+	}
+	return parseTag(text, f.Name == "_")
+}
+
+// parseTag is strict: an option that it doesn't know, says nothing, or comes
+// twice is an error. Blank says that the tag stands on a blank field.
+func parseTag(text string, blank bool) (tag, error) {
+	if !utf8.ValidString(text) {
+		return tag{}, errors.New("the tag isn't UTF-8")
+	}
+	parts := strings.Split(text, ",")
+	t := tag{}
+	if blank {
+		t.mark = markType
+		if parts[0] == "unbound" {
+			t.unbound = true
+			parts = parts[1:]
+		}
+		if len(parts) == 0 {
+			return t, nil
+		}
+		if !strings.HasPrefix(parts[0], "class=") {
+			return tag{}, fmt.Errorf("tag %q on a blank field: it can be \"unbound\", \"class=…\" or \"unbound,class=…\"", text)
+		}
+	} else {
+		if err := t.parseMark(parts[0]); err != nil {
+			return tag{}, fmt.Errorf("tag %q: %w", text, err)
+		}
+		parts = parts[1:]
+	}
+	for _, option := range parts {
+		if err := t.parseOption(option); err != nil {
+			return tag{}, fmt.Errorf("tag %q: %w", text, err)
+		}
+	}
+	return t, nil
+}
+
+func (t *tag) parseMark(word string) error {
+	switch word {
+	case "-":
+		t.mark = markIgnore
+		return nil
+	case "id":
+		t.mark = markID
+		return nil
+	case "tenant":
+		t.mark = markTenant
+		return nil
+	case "unbound":
+		return errors.New("\"unbound\" is about the whole type: put it on a blank field, `_ struct{}`")
+	case "":
+		return errors.New("it names no field: write \"Module.field\", \"id\", \"tenant\" or \"-\"")
+	}
+	module, name, ok := strings.Cut(word, ".")
+	if !ok {
+		return fmt.Errorf("%q is neither \"id\", \"tenant\" nor \"-\", and as a field's name it lacks its module: write \"Module.field\"", word)
+	}
+	t.mark, t.module, t.name = markField, module, name
+	if prefix, ok := strings.CutSuffix(name, "*"); ok {
+		if prefix != "" && !strings.HasSuffix(prefix, ".") {
+			return errors.New("\"*\" stands alone after a dot: write \"Module.custom.*\"")
+		}
+		t.mark, t.name = markCustom, prefix
+		name = prefix + "x"
+	}
+	if err := checkTagName("module", module); err != nil {
+		return err
+	}
+	if err := checkTagName("field", name); err != nil {
+		return err
+	}
+	_, err := envelope.NewField(module, name)
+	return err
+}
+
+func (t *tag) parseOption(option string) error {
+	name, value, valued := strings.Cut(option, "=")
+	switch {
+	case name == "text" && !valued, name == "class" && valued, name == "pad" && valued, name == "max" && valued, name == "column" && valued:
+	case option == "":
+		return errors.New("an empty option: there is a comma too many")
+	case name == "text":
+		return errors.New("option \"text\" takes no value")
+	case name == "class" || name == "pad" || name == "max" || name == "column":
+		return fmt.Errorf("option %q needs a value: write %q", name, name+"=…")
+	default:
+		return fmt.Errorf("unknown option %q: there are text, class=, pad=, max= and column=", option)
+	}
+	if t.mark != markField && t.mark != markCustom && (t.mark != markType || name != "class") {
+		return fmt.Errorf("option %q doesn't belong here: it is for sensitive fields", name)
+	}
+	if t.mark == markCustom && name == "column" {
+		return errors.New("option \"column\" doesn't belong on a map: its values are fields without columns of their own")
+	}
+	again := fmt.Errorf("option %q comes twice", name)
+	switch name {
+	case "text":
+		if t.text {
+			return again
+		}
+		t.text = true
+	case "class":
+		if t.class != "" {
+			return again
+		}
+		t.class = value
+		return checkTagName("class", value)
+	case "pad":
+		if t.pad != 0 {
+			return again
+		}
+		return parseSize(&t.pad, name, value, minPad, maxPad)
+	case "max":
+		if t.max != 0 {
+			return again
+		}
+		return parseSize(&t.max, name, value, 1, maxMax)
+	case "column":
+		if t.column != "" {
+			return again
+		}
+		t.column = value
+		return checkIdentifier("column", value)
+	}
+	return nil
+}
+
+// parseSize reads a decimal number without sign or leading zeros.
+func parseSize(to *int, name, value string, least, most int) error {
+	n, err := strconv.Atoi(value)
+	if err != nil || strconv.Itoa(n) != value || n < least || n > most {
+		return fmt.Errorf("option %s=%s: it must be a whole number of bytes, %d to %d", name, value, least, most)
+	}
+	*to = n
+	return nil
+}
+
+// checkTagName holds the names in tags to characters that can't be mistaken
+// for syntax or for one another's spacing. They are permanent.
+func checkTagName(what, s string) error {
+	if s == "" {
+		return fmt.Errorf("the %s has no name", what)
+	}
+	if len(s) > 255 {
+		return fmt.Errorf("the %s's name is %d bytes, the limit is 255", what, len(s))
+	}
+	for _, c := range s {
+		if !unicode.IsLetter(c) && !unicode.IsDigit(c) && !strings.ContainsRune("_-./:", c) {
+			return fmt.Errorf("the %s's name has %q in it: use letters, digits, '_', '-', '.', '/' and ':'", what, c)
+		}
+	}
+	if strings.HasPrefix(s, ".") || strings.HasSuffix(s, ".") || strings.Contains(s, "..") {
+		return fmt.Errorf("the %s's name %q has an empty part beside a dot", what, s)
+	}
+	return nil
+}
+
+// String writes the tag as parseTag reads it.
+func (t tag) String() string {
+	var parts []string
+	switch t.mark {
+	case markIgnore:
+		parts = append(parts, "-")
+	case markID:
+		parts = append(parts, "id")
+	case markTenant:
+		parts = append(parts, "tenant")
+	case markField:
+		parts = append(parts, t.module+"."+t.name)
+	case markCustom:
+		parts = append(parts, t.module+"."+t.name+"*")
+	}
+	if t.unbound {
+		parts = append(parts, "unbound")
+	}
+	if t.text {
+		parts = append(parts, "text")
+	}
+	if t.class != "" {
+		parts = append(parts, "class="+t.class)
+	}
+	if t.pad != 0 {
+		parts = append(parts, "pad="+strconv.Itoa(t.pad))
+	}
+	if t.max != 0 {
+		parts = append(parts, "max="+strconv.Itoa(t.max))
+	}
+	if t.column != "" {
+		parts = append(parts, "column="+t.column)
+	}
+	return strings.Join(parts, ",")
+}
