@@ -34,13 +34,15 @@ func newTour(ctx context.Context, out io.Writer, crypt *fieldcrypt.Crypt, db *sq
 	if err != nil {
 		return nil, err
 	}
-	columns, err := contacts.DDL(fieldcrypt.SQLite)
+	columns, err := contacts.ColumnDefs(fieldcrypt.SQLite)
 	if err != nil {
 		return nil, err
 	}
-	_, err = db.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS contacts (
-		id INTEGER PRIMARY KEY, tenant TEXT NOT NULL, name TEXT NOT NULL,
-		`+columns+`)`)
+	table := `CREATE TABLE IF NOT EXISTS contacts (id INTEGER PRIMARY KEY, tenant TEXT NOT NULL, name TEXT NOT NULL`
+	for _, c := range columns {
+		table += ", " + c.String() // with a CHECK that only an envelope passes
+	}
+	_, err = db.ExecContext(ctx, table+`)`)
 	if err != nil {
 		return nil, fmt.Errorf("create the table: %w", err)
 	}

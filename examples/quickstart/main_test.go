@@ -1,0 +1,104 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider/fakekms"
+)
+
+var promised = []string{
+	"What the database holds",
+	"ada@example.com     +44 20 7946 0001",
+	"the program forgot to encrypt: REFUSED",
+	"a script writes past the program: REFUSED",
+	"constraint failed",
+	"flips one bit",
+	"copies globex's row",
+	"not authentic",
+	"the rest of the page still reads",
+	"Barbara  is sealed with data key",
+	"generate a data key       3",
+}
+
+func quickstart(t *testing.T, args ...string) string {
+	t.Helper()
+	var out bytes.Buffer
+	require.NoError(t, run(t.Context(), &out, args))
+	return out.String()
+}
+
+func requireTour(t *testing.T, out string) {
+	t.Helper()
+	for _, want := range promised {
+		require.Contains(t, out, want)
+	}
+	require.Equal(t, 4, strings.Count(out, "REFUSED"))
+}
+
+func TestTour(t *testing.T) {
+	dir := t.TempDir()
+	requireTour(t, quickstart(t, "-dir", dir))
+
+	stored, err := os.ReadFile(filepath.Join(dir, "crm.db"))
+	require.NoError(t, err)
+	require.Contains(t, string(stored), "Barbara", "the control: what isn't marked is there to be read")
+	for _, secret := range []string{"ada@example.com", "barbara@example.com", "7946 0001"} {
+		require.NotContains(t, string(stored), secret)
+	}
+
+	again := quickstart(t, "-dir", dir)
+	require.Contains(t, again, "4 contacts are here from an earlier run")
+	require.Contains(t, again, "barbara@example.com")
+	require.Contains(t, again, "generate a data key       0")
+	require.Contains(t, again, "unwrap a data key         3")
+}
+
+func TestTourInATemporaryFolder(t *testing.T) {
+	before, err := filepath.Glob(filepath.Join(os.TempDir(), "fieldcrypt-quickstart-*"))
+	require.NoError(t, err)
+	requireTour(t, quickstart(t))
+	after, err := filepath.Glob(filepath.Join(os.TempDir(), "fieldcrypt-quickstart-*"))
+	require.NoError(t, err)
+	require.Equal(t, before, after, "the folder is removed at the end")
+}
+
+func TestTourOnKMS(t *testing.T) {
+	srv := fakekms.Start(t)
+	srv.CreateAlias("alias/crm", srv.CreateKey(fakekms.KeyOptions{}))
+	useTestCredentials(t)
+	requireTour(t, quickstart(t, "-kms", "aws", "-key", "alias/crm", "-endpoint", srv.URL()))
+	require.Equal(t, 3, srv.Count("GenerateDataKey"))
+}
+
+func useTestCredentials(t *testing.T) {
+	t.Helper()
+	t.Setenv("AWS_ACCESS_KEY_ID", "AKIATESTTESTTESTTEST")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "test-secret-test-secret")
+	t.Setenv("AWS_REGION", "eu-central-1")
+}
+
+func TestBadArguments(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	useTestCredentials(t)
+	for name, c := range map[string]struct {
+		args []string
+		want string
+	}{
+		"unknown service":      {[]string{"-kms", "vault"}, "it is local or aws"},
+		"no key for AWS":       {[]string{"-kms", "aws"}, "-key"},
+		"folder is a file":     {[]string{"-dir", file}, "not a directory"},
+		"unknown flag":         {[]string{"-frobnicate"}, "flag provided but not defined"},
+		"plain HTTP elsewhere": {[]string{"-kms", "aws", "-key", "alias/crm", "-endpoint", "http://kms.example.com"}, "HTTP"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			require.ErrorContains(t, run(t.Context(), &bytes.Buffer{}, c.args), c.want)
+		})
+	}
+}
