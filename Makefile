@@ -1,89 +1,86 @@
-# make help lists the targets.
+# One command for each thing; CI calls the same ones. Needs Go 1.26 and Python
+# 3.11, and for some targets what their line says. Everything that is fetched or
+# built lies in .cache/, which may be deleted at any time.
 
-PYTHON        ?= python3
-FUZZTIME      ?= 10s
-BIN           := $(CURDIR)/.cache/bin
-GOLANGCI      := v2.15.0
-GOFUMPT       := v0.12.0
-GOVULNCHECK   := v1.9.0
-GREMLINS      := v0.6.0
-EACH           = for m in $$(cat allmodules); do echo "== $$m"; (cd $$m && $(1)) || exit 1; done
+PYTHON   ?= python3
+FUZZTIME ?= 10s
+
+SERVERS := $(PYTHON) scripts/with_servers.py
+GOTEST  := $(PYTHON) scripts/gotest.py
 
 .PHONY: help
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
 
 .PHONY: test
 test: ## all tests of all modules, with LocalStack and, where installed, PostgreSQL
-	$(PYTHON) scripts/with_servers.py -- $(PYTHON) scripts/test.py --servers
+	$(SERVERS) -- $(GOTEST)
 
 .PHONY: test-local
 test-local: ## all tests that need no server, and a list of those left out
-	$(PYTHON) scripts/test.py
+	$(GOTEST) --local
 
 .PHONY: race
-race: ## the tests without servers, under the race detector
-	$(PYTHON) scripts/test.py -race
+race: ## make test under the race detector (needs a C compiler)
+	$(SERVERS) -- $(GOTEST) --race
 
 .PHONY: fips
-fips: ## the tests without servers, where only FIPS 140-3 cryptography runs
-	GODEBUG=fips140=only $(PYTHON) scripts/test.py
-
-.PHONY: modules
-modules: ## each module by itself, as its users get it
-	$(PYTHON) scripts/modules.py
-
-.PHONY: examples
-examples: ## run the quickstart
-	go run ./examples/quickstart
-
-.PHONY: lint
-lint: $(BIN)/gofumpt-$(GOFUMPT) $(BIN)/golangci-lint-$(GOLANGCI) ## formatting, vet, golangci-lint with staticcheck
-	@out=$$($(BIN)/gofumpt-$(GOFUMPT) -l $$(git ls-files '*.go')); test -z "$$out" || { echo "not formatted with gofumpt:"; echo "$$out"; exit 1; }
-	$(call EACH,go vet -tags=localstack,postgres ./...)
-	$(call EACH,$(BIN)/golangci-lint-$(GOLANGCI) run --config $(CURDIR)/.golangci.yml ./...)
-
-.PHONY: vuln
-vuln: $(BIN)/govulncheck-$(GOVULNCHECK) ## known vulnerabilities (needs vuln.go.dev)
-	$(call EACH,$(BIN)/govulncheck-$(GOVULNCHECK) ./...)
-
-.PHONY: fuzz
-fuzz: ## every fuzz target for FUZZTIME (10s)
-	$(PYTHON) scripts/fuzz.py $(FUZZTIME)
-
-.PHONY: bench
-bench: ## the rows P of the scoreboard: ratios to the standard library's limit
-	go test -count=1 -timeout=30m -run='^TestScoreboardP' -v ./... | grep -a 'SCOREBOARD' | cut -f2-
-
-.PHONY: benchmarks
-benchmarks: ## every Go benchmark, once, to see that it runs
-	$(call EACH,go test -run='^$$' -bench=. -benchtime=1x ./...)
-
-.PHONY: scoreboard
-scoreboard: ## the rows S of the scoreboard (FULL=1 for whole counts)
-	$(PYTHON) scripts/test.py -count=1 -timeout=60m -run='^TestScoreboardS'
+fips: ## make test-local where only FIPS 140-3 cryptography runs
+	$(GOTEST) --local --fips
 
 .PHONY: cover
-cover: ## coverage of each package
-	go test -cover ./...
+cover: ## make test, with the coverage of each package
+	$(SERVERS) -- $(GOTEST) --cover
+
+.PHONY: modules
+modules: ## build, vet and test each module by itself, as its users get it
+	$(PYTHON) scripts/modules.py check
+
+.PHONY: tidy
+tidy: ## go mod tidy in each module, without the workspace
+	$(PYTHON) scripts/modules.py tidy
+
+.PHONY: upgrade
+upgrade: ## newest dependencies in each module
+	$(PYTHON) scripts/modules.py upgrade
+
+.PHONY: lint
+lint: ## formatting, vet, linters, known vulnerabilities
+	$(PYTHON) scripts/lint.py
+
+.PHONY: format
+format: ## format the Go files
+	$(PYTHON) scripts/lint.py --format
+
+.PHONY: examples
+examples: ## run the quickstart and the examples' tests
+	go run ./examples/quickstart
+	$(SERVERS) -- $(GOTEST) --module examples
+
+.PHONY: fuzz
+fuzz: ## each fuzz target for FUZZTIME (10s)
+	$(PYTHON) scripts/fuzz.py $(FUZZTIME)
+
+.PHONY: fuzz-long
+fuzz-long: ## each fuzz target for 10 minutes
+	$(PYTHON) scripts/fuzz.py 10m
+
+.PHONY: bench
+bench: ## rows P of the scoreboard: speed and cost, as ratios
+	$(SERVERS) --durable -- $(GOTEST) -- -count=1 -p=1 -timeout=30m -run='^TestScoreboardP'
+
+.PHONY: benchmarks
+benchmarks: ## one iteration of each Go benchmark, to see that it runs
+	for m in $$(cat allmodules); do (cd $$m && go test -run='^$$' -bench=. -benchtime=1x ./...) || exit 1; done
+
+.PHONY: scoreboard
+scoreboard: ## rows S of the scoreboard: reliability and security (FULL=1 for whole counts)
+	$(SERVERS) -- $(GOTEST) -- -count=1 -timeout=120m -run='^TestScoreboardS'
 
 .PHONY: mutate
-mutate: $(BIN)/gremlins-$(GREMLINS) ## mutation score of package envelope
-	$(BIN)/gremlins-$(GREMLINS) unleash --timeout-coefficient 20 ./envelope
+mutate: ## how many small changes to package envelope its tests notice
+	$(PYTHON) scripts/mutate.py envelope
 
 .PHONY: vectors
 vectors: ## the committed test vectors against their generator
-	$(PYTHON) -m venv .cache/vectors
-	.cache/vectors/bin/python -m pip install --quiet -r testdata/gen/requirements.txt
-	.cache/vectors/bin/python testdata/gen/generate.py --check
-
-$(BIN)/gofumpt-$(GOFUMPT):
-	$(call INSTALL,mvdan.cc/gofumpt@$(GOFUMPT),gofumpt)
-$(BIN)/golangci-lint-$(GOLANGCI):
-	$(call INSTALL,github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI),golangci-lint)
-$(BIN)/govulncheck-$(GOVULNCHECK):
-	$(call INSTALL,golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK),govulncheck)
-$(BIN)/gremlins-$(GREMLINS):
-	$(call INSTALL,github.com/go-gremlins/gremlins/cmd/gremlins@$(GREMLINS),gremlins)
-
-INSTALL = mkdir -p $(BIN) && GOWORK=off GOBIN=$(BIN) go install $(1) && mv $(BIN)/$(2) $@
+	$(PYTHON) scripts/vectors.py

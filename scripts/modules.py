@@ -1,54 +1,105 @@
-"""Builds, vets and tests each module by itself, as its users get it.
+"""Treats each module by itself, outside of the workspace, as its users get it.
 
-    python3 scripts/modules.py
+    python3 scripts/modules.py check     builds, vets and tests each module
+    python3 scripts/modules.py tidy      go mod tidy in each module
+    python3 scripts/modules.py upgrade   newest dependencies in each module
 
-Modules see each other through the workspace only while they are developed
-together. Here each runs with GOWORK=off; a module that needs another one of
-this repository finds it through a temporary go.mod, since a committed one
-carries no replace line (go install refuses such a module).
+Nested modules require versions of their neighbours that may not be published
+yet. A replace line would help, but go install refuses modules that have one.
+So the line is put into a temporary copy of go.mod, and no committed go.mod has
+one.
 """
 
+import contextlib
 import json
 import os
-import pathlib
 import shutil
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+import gotest
+import project
+
+ALONE = os.environ | {"GOWORK": "off"}
 
 
-def main():
-    env = {**os.environ, "GOWORK": "off"}
-    folders = (ROOT / "allmodules").read_text(encoding="utf-8").split()
-    paths = {}
+def go(*arguments, folder=".", code=False):
+    command = ["go", *map(str, arguments)]
+    if code:
+        return project.call(command, cwd=project.ROOT / folder, env=ALONE)
+    project.check(command, cwd=project.ROOT / folder, env=ALONE)
+
+
+def described(path):
+    command = ["go", "mod", "edit", "-json", str(path)]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True, env=ALONE).stdout)
+
+
+@contextlib.contextmanager
+def modfile(folder, folders):
+    """A copy of a module's go.mod and go.sum, in which its neighbours are
+    replaced by their folders here."""
+    source = project.ROOT / folder
+    with tempfile.TemporaryDirectory(prefix="fieldcrypt-module-") as place:
+        copy = Path(place) / "go.mod"
+        shutil.copy(source / "go.mod", copy)
+        if (source / "go.sum").exists():
+            shutil.copy(source / "go.sum", place)
+        own = described(copy)["Module"]["Path"]
+        neighbours = {described(project.ROOT / other / "go.mod")["Module"]["Path"]: project.ROOT / other for other in folders}
+        lines = [f"-replace={path}={where}" for path, where in neighbours.items() if path != own]
+        if lines:
+            go("mod", "edit", *lines, copy)
+        yield copy, [path for path in neighbours if path != own]
+
+
+def check(folders):
+    tally, wrong = gotest.Tally(), []
     for folder in folders:
-        described = subprocess.run(["go", "mod", "edit", "-json"], cwd=ROOT / folder, env=env, check=True, stdout=subprocess.PIPE)
-        module = json.loads(described.stdout)
-        if module.get("Replace"):
-            sys.exit(f"{folder}/go.mod carries a replace line")
-        paths[module["Module"]["Path"]] = ROOT / folder
+        if replaced := described(project.ROOT / folder / "go.mod").get("Replace"):
+            wrong.append(f"{folder}/go.mod replaces {', '.join(r['Old']['Path'] for r in replaced)}: go install refuses such a module")
+            continue
+        print(f"\nmodule {folder}", flush=True)
+        with modfile(folder, folders) as (copy, _):
+            flag = f"-modfile={copy}"
+            for step in (["build", flag], ["vet", flag]):
+                if go(*step, "./...", folder=folder, code=True) != 0:
+                    wrong.append(f"{folder}: go {step[0]} failed")
+            if go("mod", "verify", flag, folder=folder, code=True) != 0:
+                wrong.append(f"{folder}: go mod verify failed")
+            if go("mod", "tidy", "-diff", flag, folder=folder, code=True) != 0:
+                wrong.append(f"{folder}: go.mod or go.sum isn't tidy; run 'make tidy'")
+            gotest.run(tally, folder, [flag, "-short"], env=ALONE)
+    for text in wrong:
+        print(f"\n{text}", file=sys.stderr)
+    return max(gotest.report(tally, strict=project.IN_CI), 1 if wrong else 0)
+
+
+def tidy(folders, upgrade=False):
     for folder in folders:
-        print(f"== {folder}", flush=True)
-        with tempfile.TemporaryDirectory() as temp:
-            modfile = pathlib.Path(temp) / "go.mod"
-            shutil.copy(ROOT / folder / "go.mod", modfile)
-            sums = ROOT / folder / "go.sum"
-            if sums.exists():
-                shutil.copy(sums, pathlib.Path(temp) / "go.sum")
-            if folder != ".":
-                for path, where in paths.items():
-                    if where != ROOT / folder:
-                        subprocess.run(["go", "mod", "edit", f"-replace={path}={where}", modfile], env=env, check=True)
-            extra = [f"-modfile={modfile}"]
-            for step in (["build"], ["vet"], ["test", "-short"]):
-                mod = ["-mod=mod"] if folder != "." else []
-                done = subprocess.run(["go", step[0], *extra, *mod, *step[1:], "./..."], cwd=ROOT / folder, env=env)
-                if done.returncode:
-                    sys.exit(f"{folder}: go {step[0]} failed on its own")
+        with modfile(folder, folders) as (copy, neighbours):
+            flag = f"-modfile={copy}"
+            if upgrade:
+                go("get", flag, "-u", "-t", "./...", folder=folder)
+            go("mod", "tidy", flag, folder=folder)
+            if neighbours:
+                go("mod", "edit", *(f"-dropreplace={path}" for path in neighbours), copy)
+            for name in ("go.mod", "go.sum"):
+                if copy.with_name(name).exists():
+                    shutil.copy(copy.with_name(name), project.ROOT / folder / name)
     return 0
 
 
+def main():
+    project.stop_on_signals()
+    folders = project.modules()
+    actions = {"check": check, "tidy": tidy, "upgrade": lambda f: tidy(f, upgrade=True)}
+    if len(sys.argv) != 2 or sys.argv[1] not in actions:
+        sys.exit(__doc__)
+    sys.exit(actions[sys.argv[1]](folders))
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

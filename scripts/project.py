@@ -11,6 +11,7 @@ if sys.version_info < (3, 11):
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import shutil
@@ -94,8 +95,8 @@ def tool(name):
     """The path of a pinned tool, built from source on first use."""
     package, version = TOOLS[name]
     go = subprocess.run(["go", "env", "GOVERSION"], cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
-    path = CACHE / "tools" / go.replace(" ", "_") / f"{name}@{version}"
-    with locked("tools"):
+    path = CACHE / "bin" / go.replace(" ", "_") / f"{name}-{version}"
+    with locked("bin"):
         if not path.exists():
             print(f"building {name} {version}", flush=True)
             made = path.parent / "new"
@@ -104,6 +105,28 @@ def tool(name):
             check(["go", "install", f"{package}@{version}"], cwd=CACHE, env=env)
             (made / name).rename(path)  # whole or not at all, if the build is stopped
     return path
+
+
+def environment(name, pins):
+    """The Python of a virtual environment .cache/name that holds what the file
+    pins lists; made anew when the list or this Python changed, or when its
+    making was interrupted."""
+    want = f"{hashlib.sha256(pins.read_bytes()).hexdigest()} {sys.version}\n"
+    home = CACHE / name
+    stamp, python = home / "installed", home / "bin" / "python"
+    with locked(name):
+        if stamp.exists() and stamp.read_text() == want and python.exists():
+            return python
+        print(f"installing {pins.relative_to(ROOT)} into .cache/{name}, once", flush=True)
+        shutil.rmtree(home, ignore_errors=True)
+        if call([sys.executable, "-m", "venv", str(home)], stdout=subprocess.DEVNULL) != 0:
+            sys.exit(
+                f"{sys.executable} can't make virtual environments with pip in them. "
+                "On Debian and Ubuntu: apt-get install python3-venv"
+            )
+        check([str(python), "-m", "pip", "install", "--quiet", "--no-input", "-r", str(pins)])
+        stamp.write_text(want)
+    return python
 
 
 # Signals. A handler that raises may strike between a child's start and the

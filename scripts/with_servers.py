@@ -11,7 +11,6 @@ when the command ends, however it ends.
 import argparse
 import contextlib
 import glob
-import hashlib
 import http.client
 import json
 import os
@@ -30,6 +29,7 @@ import project
 
 ATTEMPTS = 5
 START_SECONDS = 90
+PINS = Path(__file__).with_name("localstack.txt")
 POSTGRES_FOLDERS = (
     "/usr/lib/postgresql/*/bin",
     "/usr/pgsql-*/bin",
@@ -73,31 +73,9 @@ def tail(log, lines=25):
     return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
 
 
-def localstack_python():
-    """A virtual environment that holds what localstack.txt pins; made anew
-    when the pins or the Python changed, or when its making was interrupted."""
-    pins = Path(__file__).with_name("localstack.txt")
-    want = f"{hashlib.sha256(pins.read_bytes()).hexdigest()} {sys.version}\n"
-    home = project.CACHE / "localstack"
-    stamp, python = home / "installed", home / "bin" / "python"
-    with project.locked("localstack"):
-        if stamp.exists() and stamp.read_text() == want and python.exists():
-            return python
-        print("installing LocalStack into .cache/localstack (once, about 200 MB)", flush=True)
-        shutil.rmtree(home, ignore_errors=True)
-        if project.call([sys.executable, "-m", "venv", str(home)], stdout=subprocess.DEVNULL) != 0:
-            sys.exit(
-                f"{sys.executable} can't make virtual environments with pip in them. "
-                "On Debian and Ubuntu: apt-get install python3-venv"
-            )
-        project.check([str(python), "-m", "pip", "install", "--quiet", "--no-input", "-r", str(pins)])
-        stamp.write_text(want)
-    return python
-
-
 @contextlib.contextmanager
 def localstack(port):
-    python = localstack_python()
+    python = project.environment("localstack", PINS)
     with folder("fieldcrypt-localstack-") as home, open(home / "log", "wb") as log:
         env = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "PYTHON"))} | {
             "SERVICES": "kms",

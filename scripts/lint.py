@@ -1,0 +1,104 @@
+"""Formatting, vet, linters and known vulnerabilities, in all modules.
+
+    python3 scripts/lint.py             says what is wrong
+    python3 scripts/lint.py --format    formats the Go files
+
+All checks run; the exit code is 1 if any of them found something. Where the
+vulnerability database can't be reached that check is left out, which is said,
+and is a failure only if CI_STRICT_VULN is set.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+import project
+
+GENERATED = re.compile(r"^// Code generated .* DO NOT EDIT\.$", re.MULTILINE)
+VULNERABILITIES = os.environ.get("GOVULNDB", "https://vuln.go.dev")
+
+
+def modules_listed():
+    """allmodules, go.work and the go.mod files name the same modules."""
+    listed = set(project.modules())
+    command = ["go", "work", "edit", "-json", "go.work"]
+    work = subprocess.run(command, cwd=project.ROOT, check=True, capture_output=True, text=True).stdout
+    used = {os.path.normpath(use["DiskPath"]) for value in project.objects(work) for use in value.get("Use") or []}
+    exist = {os.path.dirname(name) or "." for name in project.tracked("go.mod", "**/go.mod")}
+    good = True
+    for folder in sorted(listed | used | exist):
+        where = {"allmodules": folder in listed, "go.work": folder in used, "its go.mod": folder in exist}
+        if not all(where.values()):
+            good = False
+            print(f"module {folder} is missing from {', '.join(name for name, there in where.items() if not there)}")
+    return good
+
+
+def gofumpt(flag):
+    files = [f for f in project.tracked("*.go") if not GENERATED.search((project.ROOT / f).read_text()[:1000])]
+    return [str(project.tool("gofumpt")), flag, *files]
+
+
+def formatted():
+    """gofumpt would change nothing."""
+    command = gofumpt("-l")
+    done = subprocess.run(command, cwd=project.ROOT, stdout=subprocess.PIPE, text=True)
+    if done.stdout:
+        print("not formatted (to do so: make format):\n" + done.stdout, end="")
+    return done.returncode == 0 and not done.stdout
+
+
+def python_compiles():
+    """Python files are free of syntax errors and of warnings."""
+    files = project.tracked("*.py")
+    program = "import sys\nfor name in sys.argv[1:]:\n    compile(open(name, encoding='utf-8').read(), name, 'exec')\n"
+    return project.call([sys.executable, "-W", "error", "-c", program, *files], cwd=project.ROOT) == 0
+
+
+def vetted():
+    """go vet, with all build tags."""
+    return all([project.call(["go", "vet", f"-tags={project.ALL_TAGS}", "./..."], cwd=project.ROOT / m) == 0 for m in project.modules()])
+
+
+def linted():
+    """golangci-lint, staticcheck in it, with .golangci.yml."""
+    command = [str(project.tool("golangci-lint")), "run", f"--config={project.ROOT / '.golangci.yml'}", f"--build-tags={project.ALL_TAGS}", "./..."]
+    env = os.environ | {"GOLANGCI_LINT_CACHE": str(project.CACHE / "golangci-lint")}
+    return all([project.call(command, cwd=project.ROOT / m, env=env) == 0 for m in project.modules()])
+
+
+def free_of_known_vulnerabilities():
+    """govulncheck."""
+    try:
+        urllib.request.urlopen(f"{VULNERABILITIES}/index/db.json", timeout=15).close()
+    except (urllib.error.URLError, OSError, ValueError) as why:
+        print(
+            f"left out: govulncheck, because {VULNERABILITIES} can't be reached ({why}); "
+            "to run it: make lint where that host can be reached, or set GOVULNDB to a copy of the database"
+        )
+        return None
+    command = [str(project.tool("govulncheck")), f"-tags={project.ALL_TAGS}", "./..."]
+    return all([project.call(command, cwd=project.ROOT / m) == 0 for m in project.modules()])
+
+
+def main():
+    project.stop_on_signals()
+    if sys.argv[1:] == ["--format"]:
+        sys.exit(project.call(gofumpt("-w"), cwd=project.ROOT))
+    checks = [modules_listed, formatted, python_compiles, vetted, linted, free_of_known_vulnerabilities]
+    verdicts = {}
+    for check in checks:
+        begun = time.monotonic()
+        verdicts[check] = check()
+        word = {True: "ok  ", False: "FAIL", None: "left out"}[verdicts[check]]
+        print(f"{word} {check.__doc__.split('.')[0]} ({time.monotonic() - begun:.0f} s)", flush=True)
+    bad = [c for c, v in verdicts.items() if v is False or v is None and os.environ.get("CI_STRICT_VULN")]
+    sys.exit(1 if bad else 0)
+
+
+if __name__ == "__main__":
+    main()
