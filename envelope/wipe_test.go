@@ -1,0 +1,179 @@
+package envelope
+
+import (
+	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
+	"fmt"
+	"reflect"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/stretchr/testify/require"
+)
+
+// scheduleOf returns the memory of the cipher's schedule, as wipeSchedule
+// finds it. The slice keeps the schedule alive and not the dataKey.
+func scheduleOf(t *testing.T, c any) []byte {
+	t.Helper()
+	v := reflect.ValueOf(c)
+	if v.Kind() == reflect.Struct {
+		v = v.Field(0)
+	}
+	require.Equal(t, reflect.Pointer, v.Kind())
+	return unsafe.Slice((*byte)(v.UnsafePointer()), v.Type().Elem().Size())
+}
+
+func isZero(b []byte) bool { return !bytes.ContainsFunc(b, func(r rune) bool { return r != 0 }) }
+
+// collect runs the collector until done, or for a while.
+func collect(done func() bool) bool {
+	for range 100 {
+		runtime.GC()
+		if done() {
+			return true
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return false
+}
+
+// TestWipeSchedule notices a standard library whose ciphers wipeSchedule
+// doesn't know any more.
+func TestWipeSchedule(t *testing.T) {
+	secret := bytes.Repeat([]byte("0123456789abcdef"), 2)
+	block, err := aes.NewCipher(secret)
+	require.NoError(t, err)
+	random, err := cipher.NewGCMWithRandomNonce(block)
+	require.NoError(t, err)
+	for name, c := range map[string]any{"block": block, "GCM with random nonces": random} {
+		t.Run(name, func(t *testing.T) {
+			mem := scheduleOf(t, c)
+			require.True(t, bytes.Contains(mem, secret), "the key is not where it was taken to be")
+			wipeSchedule(c)
+			require.True(t, isZero(mem))
+		})
+	}
+	for name, c := range map[string]any{
+		"nil": nil, "a nil pointer": (*int)(nil), "an int": 7, "an empty struct": struct{}{},
+		"a struct of ours": struct{ p *dataKey }{&dataKey{id: KeyID{1}}}, "a foreign pointer": &dataKey{id: KeyID{1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			before := fmt.Sprintf("%+v", c)
+			require.NotPanics(t, func() { wipeSchedule(c) })
+			require.Equal(t, before, fmt.Sprintf("%+v", c))
+		})
+	}
+}
+
+// TestSecretIsWiped: whoever makes a key of a secret has no secret afterwards.
+func TestSecretIsWiped(t *testing.T) {
+	secret := bytes.Repeat([]byte{7}, 32)
+	_, err := newDataKey(secret, Scope{"acme", "default"})
+	require.NoError(t, err)
+	require.True(t, isZero(secret))
+	short := []byte{7, 7}
+	_, err = newDataKey(short, Scope{"acme", "default"})
+	require.ErrorIs(t, err, ErrMalformed)
+	require.True(t, isZero(short))
+}
+
+// emptyPools lets the scratches of sync.Pool go, which outlive one collection.
+func emptyPools() { runtime.GC(); runtime.GC() }
+
+func TestScheduleIsWipedAfterEviction(t *testing.T) {
+	for name, drop := range map[string]func(r *KeyRing, scope Scope, id KeyID){
+		"invalidated": func(r *KeyRing, scope Scope, id KeyID) { r.opening.Invalidate(id); r.sealing.Invalidate(scope) },
+		"closed":      func(r *KeyRing, _ Scope, _ KeyID) { _ = r.Close() },
+		"replaced": func(r *KeyRing, scope Scope, id KeyID) {
+			_, _ = r.Rotate(t.Context(), scope)
+			r.opening.Invalidate(id)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := plainRing(t, &plainProvider{}, nil)
+			_, err := r.Seal(t.Context(), place("acme"), AppendString(nil, "x"))
+			require.NoError(t, err)
+			scope := place("acme").Scope.withDefault()
+			held, ok := r.sealing.GetIfPresent(scope)
+			require.True(t, ok)
+			mem := scheduleOf(t, held.aead)
+
+			emptyPools()
+			require.False(t, isZero(mem), "wiped while it is in the cache")
+			drop(r, scope, held.id)
+			require.False(t, collectFor(20*time.Millisecond, func() bool { return isZero(mem) }), "wiped while a call holds the key")
+			aad := held.prefix
+			_, err = held.openFrame(nil, held.sealFrame(nil, AppendString(nil, "x"), aad), aad)
+			require.NoError(t, err)
+			held = nil
+			require.True(t, collect(func() bool { return isZero(mem) }), "not wiped after the last call that held the key")
+		})
+	}
+}
+
+func collectFor(d time.Duration, done func() bool) bool {
+	for end := time.Now().Add(d); time.Now().Before(end); {
+		runtime.GC()
+		if done() {
+			return true
+		}
+	}
+	return false
+}
+
+// TestEvictionHammer seals and opens for many more tenants than the caches
+// hold, while the collector runs: no key may be wiped under a call. Run it with
+// -race.
+func TestEvictionHammer(t *testing.T) {
+	for name, store := range map[string]KeyStore{"inline": nil, "reference": NewMemoryStore()} {
+		t.Run(name, func(t *testing.T) {
+			r := testRing(t, &Options{Store: store, CacheSize: 3, MessageBudget: 1 << 20})
+			const workers, rounds, tenants = 16, 150, 24
+			stop := make(chan struct{})
+			var collector, wg sync.WaitGroup
+			collector.Go(func() {
+				for {
+					select {
+					case <-stop:
+						return
+					default:
+						runtime.GC()
+					}
+				}
+			})
+			for w := range workers {
+				wg.Go(func() {
+					for i := range rounds {
+						b := place(fmt.Sprintf("tenant-%d", (w*7+i*5)%tenants))
+						want := AppendString(nil, fmt.Sprintf("value %d of %d", i, w))
+						env, err := r.Seal(t.Context(), b, want)
+						if err != nil {
+							t.Error(err)
+							return
+						}
+						got, err := r.Open(t.Context(), b, env)
+						if err != nil || !bytes.Equal(got, want) {
+							t.Errorf("worker %d, round %d: %q, %v", w, i, got, err)
+							return
+						}
+						b.Scope.Tenant += "x"
+						if _, err = r.Open(t.Context(), b, env); err == nil {
+							t.Error("opened for another tenant")
+						}
+					}
+				})
+			}
+			wg.Wait()
+			close(stop)
+			collector.Wait()
+			r.opening.CleanUp()
+			r.sealing.CleanUp()
+			require.LessOrEqual(t, r.opening.EstimatedSize(), 3)
+			require.LessOrEqual(t, r.sealing.EstimatedSize(), 3)
+		})
+	}
+}
