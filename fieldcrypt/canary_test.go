@@ -39,7 +39,7 @@ var sightings = func() []string {
 	forms := []string{
 		canaryText, strings.ToLower(canaryText),
 		hex.EncodeToString([]byte(canaryText)), strings.ToUpper(hex.EncodeToString([]byte(canaryText))),
-		strings.Trim(fmt.Sprint([]byte(canaryText)), "[]"), // 67 97 110 ...
+		strings.Trim(fmt.Sprintf("%d", []byte(canaryText)), "[]"), // 67 97 110 ...
 		fmt.Sprintf("% x", canaryText), fmt.Sprintf("% X", canaryText),
 		fmt.Sprintf("%#v", []byte(canaryText))[7:40], fmt.Sprintf("%o", []byte(canaryText))[1:30], fmt.Sprintf("%b", []byte(canaryText))[1:30],
 		fmt.Sprintf("%U", []rune(canaryText))[1:30], fmt.Sprintf("%c", []byte(canaryText))[1:20], fmt.Sprintf("%q", []byte(canaryText))[1:10],
@@ -183,6 +183,9 @@ func hunt[T Plain](t *testing.T, content T) {
 		outputs, found := 0, 0
 		for i, v := range canariesIn(t, content) {
 			for where, x := range nestings(v) {
+				if i > 0 && where != "value" && where != "hidden" && where != "pointer to struct" {
+					continue // the first state goes everywhere, the others to one place of each kind
+				}
 				emit(x, func(how, out string) {
 					outputs++
 					if form := seenIn(out); form != "" {
@@ -193,7 +196,7 @@ func hunt[T Plain](t *testing.T, content T) {
 			}
 		}
 		require.Zero(t, found)
-		require.Greater(t, outputs, 20_000)
+		require.Greater(t, outputs, 5_000)
 
 		// The control: the same content in the same places, without a Value
 		// around it, is found in each of them.
