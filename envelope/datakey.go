@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -47,6 +48,18 @@ func derive(secret []byte, info string, n int) []byte {
 		panic("envelope: hkdf: " + err.Error()) // lengths are constants
 	}
 	return key
+}
+
+// checkKey holds a data key, its scope and its purpose to the format.
+func checkKey(secret []byte, scope Scope, purpose Purpose) error {
+	if len(secret) != kmsprovider.DataKeySize {
+		return malformed("data key of %d bytes, it must be %d", len(secret), kmsprovider.DataKeySize)
+	}
+	switch purpose {
+	case PurposeData, PurposeDeterministic, PurposeIndex, PurposeLog:
+		return scope.validate()
+	}
+	return malformed("unknown purpose %q", purpose)
 }
 
 func deriveKeyID(secret []byte, scope Scope, purpose Purpose) KeyID {
@@ -95,11 +108,11 @@ type dataKey struct {
 }
 
 // newDataKey derives what opens and seals from the secret, and wipes the
-// secret. The caller has validated the scope.
+// secret.
 func newDataKey(secret []byte, scope Scope) (*dataKey, error) {
 	defer clear(secret)
-	if len(secret) != kmsprovider.DataKeySize {
-		return nil, malformed("data key of %d bytes, it must be %d", len(secret), kmsprovider.DataKeySize)
+	if err := checkKey(secret, scope, PurposeData); err != nil {
+		return nil, err
 	}
 	k := &dataKey{id: deriveKeyID(secret, scope, PurposeData), scope: scope}
 	gcmKey := derive(secret, "fieldcrypt/v1 aes-256-gcm"+string(scope.canonical()), 32)
@@ -112,9 +125,7 @@ func newDataKey(secret []byte, scope Scope) (*dataKey, error) {
 	if k.aead, err = cipher.NewGCMWithRandomNonce(block); err != nil {
 		return nil, fmt.Errorf("aes-gcm: %w", err)
 	}
-	k.prefix = append([]byte("fieldcrypt/v1 field"), version)
-	k.prefix = append(k.prefix, k.id[:]...)
-	k.prefix = append(k.prefix, scope.canonical()...)
+	k.prefix = slices.Concat([]byte("fieldcrypt/v1 field"), []byte{version}, k.id[:], scope.canonical())
 	// The collector runs this when no cache and no call holds k any more.
 	runtime.AddCleanup(k, func(aead cipher.AEAD) { wipeSchedule(aead) }, k.aead)
 	return k, nil

@@ -78,6 +78,9 @@ type KeyStore interface {
 // verify checks that the secret is the key which the record names and that the
 // record's dates and budget are those it was made with.
 func (rec *Record) verify(secret []byte) error {
+	if err := checkKey(secret, rec.Scope, rec.Purpose); err != nil {
+		return err
+	}
 	id := deriveKeyID(secret, rec.Scope, rec.Purpose)
 	tag := recordTag(secret, rec.Scope, rec.Purpose, rec.Created, rec.NotAfter, rec.Budget)
 	if !hmac.Equal(id[:], rec.KeyID[:]) {

@@ -2,6 +2,7 @@ package awskms_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -136,7 +137,7 @@ func TestAliasLeaderGivesUp(t *testing.T) {
 		var wg sync.WaitGroup
 		wg.Go(func() {
 			_, err := p.Resolve(impatient, aliasURI)
-			if providertest.ClassOf(err) != context.Canceled {
+			if !errors.Is(providertest.ClassOf(err), context.Canceled) {
 				t.Errorf("the impatient one got %v", err)
 			}
 		})
@@ -152,7 +153,7 @@ func TestAliasLeaderGivesUp(t *testing.T) {
 		defer cancelShort()
 		wg.Go(func() {
 			_, err := p.Resolve(short, aliasURI)
-			if providertest.ClassOf(err) != context.DeadlineExceeded {
+			if !errors.Is(providertest.ClassOf(err), context.DeadlineExceeded) {
 				t.Errorf("the follower with a deadline got %v", err)
 			}
 		})

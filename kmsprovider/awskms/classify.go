@@ -45,7 +45,7 @@ func (e contentError) Error() string {
 func classify(caller context.Context, op operation, err error) failure {
 	f := classifyCause(op, err)
 	f.requestID = printable(RequestID(err))
-	if f.class == kmsprovider.ErrUnavailable {
+	if errors.Is(f.class, kmsprovider.ErrUnavailable) {
 		// What looks like an outage may be the caller's own doing. A clear
 		// answer stays what it is, even if it came at the last moment.
 		if end := ended(caller); end != nil {
@@ -147,7 +147,7 @@ func classifyAPI(op operation, api smithy.APIError, err error) failure {
 		}
 	}
 	var skew interface{ RetryableError() bool }
-	f.skewed = f.class == kmsprovider.ErrDenied && errors.As(err, &skew) && skew.RetryableError()
+	f.skewed = errors.Is(f.class, kmsprovider.ErrDenied) && errors.As(err, &skew) && skew.RetryableError()
 	f.detail = printable(code + ": " + api.ErrorMessage())
 	f.cause = err
 	return f

@@ -172,7 +172,7 @@ type timeoutError struct{}
 func (timeoutError) Error() string        { return "i/o timeout" }
 func (timeoutError) Timeout() bool        { return true }
 func (timeoutError) Temporary() bool      { return true }
-func (timeoutError) Is(target error) bool { return target == context.DeadlineExceeded } //nolint:errorlint // as package net has it
+func (timeoutError) Is(target error) bool { return target == context.DeadlineExceeded }
 
 type blanks struct{}
 

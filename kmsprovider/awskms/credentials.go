@@ -62,7 +62,7 @@ func classifyCredentials(op operation, ce *credentialsError) failure {
 	if _, ok := errors.AsType[smithy.APIError](ce.err); ok {
 		f := classifyCause(op, ce.err)
 		f.what, f.advice = "no AWS credentials: "+f.what, ""
-		if f.class != kmsprovider.ErrThrottled && f.class != kmsprovider.ErrUnavailable {
+		if !errors.Is(f.class, kmsprovider.ErrThrottled) && !errors.Is(f.class, kmsprovider.ErrUnavailable) {
 			f.class, f.advice = kmsprovider.ErrDenied, "check the trust policy of the role, its external ID, and the right to assume it"
 		}
 		return f

@@ -92,7 +92,7 @@ func noSecrets(t testing.TB, text string) {
 	t.Helper()
 	for _, secret := range []string{
 		string(plainKey), fmt.Sprintf("%x", plainKey), base64.StdEncoding.EncodeToString(plainKey)[:40],
-		strings.Trim(fmt.Sprint(plainKey), "[]"), accessKeyID, secretKey,
+		strings.Trim(fmt.Sprintf("%d", plainKey), "[]"), accessKeyID, secretKey,
 	} {
 		require.NotContains(t, text, secret)
 	}

@@ -50,7 +50,7 @@ func (p *Provider) call(ctx context.Context, op operation, rootKey string, attem
 		switch {
 		case isEnd(f.class):
 			return fail(last.until(f.class, throttles))
-		case f.class == kmsprovider.ErrThrottled:
+		case errors.Is(f.class, kmsprovider.ErrThrottled):
 			// Full jitter: whoever was throttled together comes back apart.
 			wait = rand.N(exponential(throttleBase, throttleMost, throttles))
 			throttles++

@@ -112,14 +112,14 @@ func refused(what string, err error, classes ...error) error {
 		return fmt.Errorf("%s: %w", what, classless(err))
 	}
 	if !slices.ContainsFunc(classes, func(c error) bool { return errors.Is(class, c) }) {
-		return fmt.Errorf("%s: got the class %q, want %s: %s", what, class, names(classes), err)
+		return fmt.Errorf("%s: got the class %q, want %s: %w", what, class, names(classes), err)
 	}
 	return nil
 }
 
 // classless describes an error that isn't allowed to a provider.
 func classless(err error) error {
-	return fmt.Errorf("an error must match exactly one class of package kmsprovider, or be the caller's own context error: %s", err)
+	return fmt.Errorf("an error must match exactly one class of package kmsprovider, or be the caller's own context error: %w", err)
 }
 
 func names(classes []error) string {

@@ -144,7 +144,7 @@ func shows(text string, secret []byte) string {
 	for _, form := range []struct{ name, text string }{
 		{"raw bytes", string(secret)},
 		{"hex", hex.EncodeToString(secret)},
-		{"decimal", strings.Trim(fmt.Sprint(secret), "[]")},
+		{"decimal", strings.Trim(fmt.Sprintf("%d", secret), "[]")},
 		{"a Go literal", strings.TrimSuffix(strings.TrimPrefix(fmt.Sprintf("%#v", secret), "[]byte{"), "}")},
 		{"a quoted string", strings.Trim(fmt.Sprintf("%q", secret), `"`)},
 		// Without its last characters, base64 is the same with and without
