@@ -20,8 +20,7 @@ type sealing struct {
 	notAfter time.Time
 	left     atomic.Int64 // messages that this process may seal and no call has taken
 	retryAt  atomic.Int64 // no new attempt at a successor before this, in Unix nanoseconds
-	ahead    *time.Timer  // makes the next key before this one ends
-	end      *time.Timer
+	timer    *time.Timer  // makes the next key before this one ends, then ends it
 }
 
 // take takes some of the key's messages for one scratch: fewer when few are
@@ -200,25 +199,30 @@ const never = 1<<63 - 1
 
 // cacheSealing makes k the key that its scope is sealed with.
 func (r *KeyRing) cacheSealing(k *dataKey) {
-	// The timers start only when both are in place: the first may fire at once.
-	k.seal.ahead = time.AfterFunc(never, func() {
-		r.ahead(k, func(ctx context.Context) (*dataKey, error) {
-			next, err := r.next(ctx, k.scope, k)
-			if err != nil && k.sealable.Load() {
-				k.seal.ahead.Reset(renewRetry) // one failure must not make writers wait at the end
-			}
-			return next, err
-		})
-	})
-	k.seal.end = time.AfterFunc(never, func() { r.endSealing(k) })
-	remaining := time.Until(k.seal.notAfter)
-	k.seal.ahead.Reset(remaining - remaining/8)
-	k.seal.end.Reset(remaining)
+	// The timer starts only when it is in place: it may fire at once.
+	k.seal.timer = time.AfterFunc(never, func() { r.turn(k) })
 	k.sealable.Store(true)
+	remaining := time.Until(k.seal.notAfter)
+	k.seal.timer.Reset(remaining - remaining/8)
 	r.sealing.Set(k.scope, k)
 	if !time.Now().Before(k.seal.notAfter) { // the end may have come before the key was in place
 		r.endSealing(k)
 	}
+}
+
+// turn is what k's timer does: it looks for the next key, again and again so
+// that one failure doesn't make writers wait at the end, and then ends k.
+func (r *KeyRing) turn(k *dataKey) {
+	remaining := time.Until(k.seal.notAfter)
+	if remaining <= 0 {
+		r.endSealing(k)
+		return
+	}
+	if !k.sealable.Load() {
+		return
+	}
+	k.seal.timer.Reset(min(remaining, renewRetry))
+	r.ahead(k, func(ctx context.Context) (*dataKey, error) { return r.next(ctx, k.scope, k) })
 }
 
 // endSealing takes k out of use, unless another key took its place already.
@@ -231,8 +235,7 @@ func (r *KeyRing) endSealing(k *dataKey) {
 
 func (k *dataKey) unpublishSealing() {
 	k.sealable.Store(false)
-	k.seal.ahead.Stop()
-	k.seal.end.Stop()
+	k.seal.timer.Stop()
 }
 
 // Rotate makes a new data key for the scope and seals with it from now on. The
