@@ -124,10 +124,11 @@ func (r *KeyRing) loadInline(ctx context.Context, scope Scope, id KeyID, rootKey
 		// A key that the store knows must be readable there too, or a
 		// destroyed key would come back by way of an inline envelope.
 		rec, err := r.opts.Store.Get(ctx, scope, PurposeData, id)
+		unknown := errors.Is(err, ErrKeyNotFound)
 		if err == nil {
 			err = rec.readable()
 		}
-		if err != nil && (!errors.Is(err, ErrKeyNotFound) || rec.State != "") {
+		if err != nil && !unknown {
 			return nil, storeError(err)
 		}
 	}
