@@ -136,6 +136,9 @@ func (m *MemoryStore) Lease(ctx context.Context, scope Scope, purpose Purpose, i
 	if k.State != StateActive {
 		return 0, nil
 	}
+	if k.Budget == 0 {
+		return n, nil
+	}
 	n = min(n, k.Budget-k.taken)
 	k.taken += n
 	return n, nil

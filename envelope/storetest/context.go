@@ -1,0 +1,115 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/fieldcrypt/fieldcrypt-go/envelope"
+)
+
+// prompt is what a call may take at most once its context has ended.
+const prompt = 2 * time.Second
+
+func contextChecks() []check {
+	return []check{{name: "context-ended", run: contextEnded}}
+}
+
+// contextEnded: a call whose context has ended returns the context's error
+// soon, and has done nothing.
+func contextEnded(p *probe) error {
+	canceled, cancel := context.WithCancel(p.ctx)
+	cancel()
+	withCause, cancelCause := context.WithCancelCause(p.ctx)
+	cancelCause(errors.New("the user went away"))
+	expired, cancel := context.WithDeadline(p.ctx, time.Now().Add(-time.Hour))
+	defer cancel()
+	for _, c := range []struct {
+		name string
+		ctx  context.Context
+		want error
+	}{
+		{"a canceled context", canceled, context.Canceled},
+		{"a context canceled with a cause", withCause, context.Canceled},
+		{"an expired context", expired, context.DeadlineExceeded},
+	} {
+		if err := p.doesNothing(c.ctx, c.name, c.want); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *probe) doesNothing(ctx context.Context, name string, want error) error {
+	rec, err := p.fresh(p.scope(name))
+	if err != nil {
+		return err
+	}
+	unclaimed := p.scope(name + ", unclaimed")
+	if err := p.claims(rec.Scope, "holder", long, true); err != nil {
+		return err
+	}
+	next := p.record(rec.Scope, rec.Purpose)
+	for _, call := range []struct {
+		method string
+		do     func() error
+	}{
+		{"Active", func() error {
+			_, err := p.store.Active(ctx, rec.Scope, rec.Purpose)
+			return err
+		}},
+		{"Get", func() error {
+			_, err := p.store.Get(ctx, rec.Scope, rec.Purpose, rec.KeyID)
+			return err
+		}},
+		{"Claim", func() error {
+			_, err := p.store.Claim(ctx, unclaimed, rec.Purpose, "holder", long)
+			return err
+		}},
+		{"Release", func() error { return p.store.Release(ctx, rec.Scope, rec.Purpose, "holder") }},
+		{"Activate", func() error { return p.store.Activate(ctx, next, rec.KeyID) }},
+		{"Lease", func() error {
+			_, err := p.store.Lease(ctx, rec.Scope, rec.Purpose, rec.KeyID, 600)
+			return err
+		}},
+	} {
+		what := call.method + " with " + name
+		answer, late := within(prompt, call.do)
+		if late != nil {
+			return fmt.Errorf("%s: %w", what, late)
+		}
+		if err := refused(what, answer, want); err != nil {
+			return err
+		}
+		if errors.Is(answer, envelope.ErrKeyNotFound) || errors.Is(answer, envelope.ErrConflict) {
+			return fmt.Errorf("%s: the error also says what the storage holds, which nobody looked up: %w", what, answer)
+		}
+	}
+	for method, err := range map[string]error{
+		"Activate": errors.Join(p.isActive(&rec), p.misses(next.Scope, next.Purpose, next.KeyID)),
+		"Lease":    p.leases(&rec, 1000, 1000),
+		"Claim":    p.claims(unclaimed, "another", long, true),
+		"Release":  p.claims(rec.Scope, "another", long, false),
+	} {
+		if err != nil {
+			return fmt.Errorf("%s with %s has done something: %w", method, name, err)
+		}
+	}
+	return nil
+}
+
+// within runs a call and fails if it isn't back in time. A call that never
+// comes back is left behind.
+func within(limit time.Duration, do func() error) (answer, late error) {
+	done := make(chan error, 1)
+	go func() { done <- do() }()
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case err := <-done:
+		return err, nil
+	case <-timer.C:
+		return nil, fmt.Errorf("no answer within %v", limit)
+	}
+}
