@@ -132,21 +132,31 @@ func (h *handle) decryptColumns(ctx context.Context, w *work, record unsafe.Poin
 		j.origin = h.originFor(&w.at, m.class)
 		w.open.add(j, m.name, nil, env)
 	}
-	h.crypt.ring.OpenAll(ctx, w.open.cells)
-	for i := range w.open.cells {
-		if err := w.open.cellError(i); err != nil {
-			w.failures = append(w.failures, Failure{0, w.open.jobs[i].field.label, err})
+	contents := make([][]byte, len(w.open.cells))
+	defer func() {
+		for _, content := range contents {
+			clear(content)
 		}
+	}()
+	if len(contents) > 0 {
+		h.openAll(ctx, w, func(i int, frame []byte, err error) {
+			j := &w.open.jobs[i]
+			if err == nil {
+				frame, err = j.field.payload(frame)
+			}
+			if err != nil {
+				w.failures = append(w.failures, Failure{0, j.field.label, err})
+				return
+			}
+			contents[i] = append([]byte{}, frame...)
+		})
 	}
 	if err := w.failed(); err != nil {
 		return err
 	}
-	for i := range w.open.cells {
-		_, payload, err := envelope.ParseFrame(w.open.cells[i].Frame)
-		if err != nil {
-			return h.failed(0, w.open.jobs[i].field.label, err)
-		}
-		w.open.jobs[i].field.plain.write(w.open.jobs[i].in, payload, false)
+	for i, content := range contents {
+		j := &w.open.jobs[i]
+		j.field.plain.write(j.in, content, false)
 	}
 	for i, at := range nulls {
 		nullFields[i].plain.write(at, nil, true)

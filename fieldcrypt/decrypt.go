@@ -79,41 +79,38 @@ func (h *handle) open(ctx context.Context, w *work) error {
 		j.value.setUnavailable(j.err)
 		j.apply()
 	}
-	if len(w.open.cells) > 0 {
-		h.crypt.ring.OpenAll(ctx, w.open.cells)
+	if len(w.open.cells) == 0 {
+		return w.failed()
 	}
-	for i := range w.open.cells {
-		j, c := &w.open.jobs[i], &w.open.cells[i]
-		err := c.Err
+	h.openAll(ctx, w, func(i int, frame []byte, err error) {
+		j := &w.open.jobs[i]
 		if err == nil {
-			err = j.value.decode(c.Frame, c.Binding.Field, j.origin, j.field.text)
+			err = j.value.decode(frame, w.open.cells[i].Binding.Field, j.origin, j.field.text)
 		}
 		if err != nil {
 			j.value.setUnavailable(err)
 			w.fail(j, err)
 		}
 		j.apply()
-	}
+	})
 	return w.failed()
 }
 
 // openStrict does what was gathered for DecryptStrict. Values are decoded into
 // copies, which take their places once all of them are there.
 func (h *handle) openStrict(ctx context.Context, w *work) error {
-	if len(w.open.cells) > 0 {
-		h.crypt.ring.OpenAll(ctx, w.open.cells)
-	}
 	copies := make([]sensitive, len(w.open.cells))
-	for i := range w.open.cells {
-		j, c := &w.open.jobs[i], &w.open.cells[i]
-		err := c.Err
-		if err == nil {
-			copies[i] = j.field.kind.clone(j.value)
-			err = copies[i].decode(c.Frame, c.Binding.Field, j.origin, j.field.text)
-		}
-		if err != nil {
-			w.fail(j, err)
-		}
+	if len(copies) > 0 {
+		h.openAll(ctx, w, func(i int, frame []byte, err error) {
+			j := &w.open.jobs[i]
+			if err == nil {
+				copies[i] = j.field.kind.clone(j.value)
+				err = copies[i].decode(frame, w.open.cells[i].Binding.Field, j.origin, j.field.text)
+			}
+			if err != nil {
+				w.fail(j, err)
+			}
+		})
 	}
 	if err := w.failed(); err != nil {
 		err.(*DecryptError).Failures = w.failures[:1]

@@ -163,7 +163,7 @@ func (o *origin) binding(f envelope.Field) envelope.Binding {
 // has succeeded.
 func (h *handle) seal(ctx context.Context, w *work) error {
 	if len(w.open.cells) > 0 {
-		if err := h.verify(ctx, &w.open); err != nil {
+		if err := h.verify(ctx, w); err != nil {
 			return err
 		}
 	}
@@ -176,60 +176,4 @@ func (h *handle) seal(ctx context.Context, w *work) error {
 		j.apply()
 	}
 	return nil
-}
-
-func (h *handle) sealAll(ctx context.Context, b *batch) error {
-	if len(b.cells) == 0 {
-		return nil
-	}
-	err := h.crypt.ring.SealAll(ctx, b.cells)
-	if err == nil {
-		return nil
-	}
-	for i := range b.cells { // the first cell to fail knows its record
-		if b.cells[i].Err != nil {
-			return h.failed(b.jobs[i].row, b.cells[i].Binding.Field.String(), err)
-		}
-	}
-	return fmt.Errorf("fieldcrypt: Encrypt of %s: %w", h.plan.typ, err)
-}
-
-// verify makes sure that values which were scanned, and not decrypted, have
-// the envelopes of the places at which they would be written again.
-func (h *handle) verify(ctx context.Context, b *batch) error {
-	h.crypt.ring.OpenAll(ctx, b.cells)
-	for i := range b.cells {
-		if err := b.cellError(i); err != nil {
-			return h.failed(b.jobs[i].row, b.cells[i].Binding.Field.String(), fmt.Errorf("the envelope that was read can't be written here: %w", err))
-		}
-	}
-	return nil
-}
-
-// cellError says why a cell wasn't opened, or that it holds another type than
-// its field.
-func (b *batch) cellError(i int) error {
-	c := &b.cells[i]
-	if c.Err != nil {
-		return c.Err
-	}
-	t, _, err := envelope.ParseFrame(c.Frame)
-	if err != nil {
-		return err
-	}
-	if t != b.jobs[i].field.frameType() {
-		return errWrongType
-	}
-	return nil
-}
-
-// errWrongType is as opaque as what a wrong key gives: a frame that was sealed
-// for a field has the field's type.
-var errWrongType = fmt.Errorf("fieldcrypt: %w", envelope.ErrNotAuthentic)
-
-func (m *marked) frameType() envelope.Type {
-	if m.plain != nil {
-		return m.plain.typ
-	}
-	return m.kind.typ
 }

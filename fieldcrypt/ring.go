@@ -1,0 +1,134 @@
+package fieldcrypt
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/fieldcrypt/fieldcrypt-go/envelope"
+)
+
+// sealAll gives every cell of the batch its envelope, or none.
+func (h *handle) sealAll(ctx context.Context, b *batch) error {
+	if len(b.cells) == 0 {
+		return nil
+	}
+	seal := h.crypt.ring.SealAll
+	if b.oneRecord() && h.crypt.ring.Mode() == envelope.ModeReference {
+		seal = h.sealTogether
+	}
+	err := seal(ctx, b.cells)
+	if err == nil {
+		return nil
+	}
+	for i := range b.cells { // the first cell to fail knows its record
+		if b.cells[i].Err != nil {
+			return h.failed(b.jobs[i].row, b.cells[i].Binding.Field.String(), err)
+		}
+	}
+	return fmt.Errorf("fieldcrypt: Encrypt of %s: %w", h.plan.typ, err)
+}
+
+// sealTogether seals the cells of one record and scope, which need one key,
+// into one piece of memory.
+func (h *handle) sealTogether(ctx context.Context, cells []envelope.Cell) error {
+	size := 0
+	for i := range cells {
+		size += len(cells[i].Frame) + envelope.ReferenceOverhead - 1
+	}
+	memory := make([]byte, 0, size)
+	for i := range cells {
+		c := &cells[i]
+		var sealed []byte
+		if sealed, c.Err = h.crypt.ring.AppendSeal(ctx, memory, &c.Binding, c.Frame); c.Err != nil {
+			return c.Err
+		}
+		c.Envelope = sealed[len(memory):len(sealed):len(sealed)]
+		memory = sealed
+	}
+	return nil
+}
+
+// openAll opens every cell of the work's batch and visits its frame, or the
+// reason why there is none. The frame is wiped after the visit.
+func (h *handle) openAll(ctx context.Context, w *work, visit func(i int, frame []byte, err error)) {
+	cells := w.open.cells
+	if !w.open.oneKey() {
+		h.crypt.ring.OpenAll(ctx, cells)
+		for i := range cells {
+			visit(i, cells[i].Frame, cells[i].Err)
+		}
+		return // end wipes the frames
+	}
+	for i := range cells {
+		frame, err := h.crypt.ring.AppendOpen(ctx, w.room(), &cells[i].Binding, cells[i].Envelope)
+		visit(i, frame, err)
+		clear(frame)
+	}
+}
+
+// oneRecord reports whether all cells are of one record and scope.
+func (b *batch) oneRecord() bool {
+	for i := range b.jobs {
+		if b.jobs[i].origin != b.jobs[0].origin {
+			return false
+		}
+	}
+	return true
+}
+
+// oneKey reports whether all envelopes are by reference to one key, so that
+// there are no keys to fetch in parallel.
+func (b *batch) oneKey() bool {
+	const head = 3 + len(envelope.KeyID{}) // magic, version, mode, key ID
+	first := &b.cells[0]
+	if len(first.Envelope) < head || envelope.Mode(first.Envelope[2]) != envelope.ModeReference {
+		return false
+	}
+	for i := range b.cells {
+		c := &b.cells[i]
+		if len(c.Envelope) < head || string(c.Envelope[:head]) != string(first.Envelope[:head]) ||
+			c.Binding.Scope != first.Binding.Scope {
+			return false
+		}
+	}
+	return true
+}
+
+// verify makes sure that values which were scanned, and not decrypted, have
+// the envelopes of the places at which they would be written again.
+func (h *handle) verify(ctx context.Context, w *work) error {
+	var failed error
+	h.openAll(ctx, w, func(i int, frame []byte, err error) {
+		j := &w.open.jobs[i]
+		if err == nil {
+			_, err = j.field.payload(frame)
+		}
+		if err != nil && failed == nil {
+			failed = h.failed(j.row, j.label(), fmt.Errorf("the envelope that was read can't be written here: %w", err))
+		}
+	})
+	return failed
+}
+
+// errWrongType is as opaque as what a wrong key gives: a frame that was sealed
+// for a field has the field's type.
+var errWrongType = fmt.Errorf("fieldcrypt: %w", envelope.ErrNotAuthentic)
+
+// payload returns the payload of a frame that was sealed for the field. It
+// points into the frame.
+func (m *marked) payload(frame []byte) ([]byte, error) {
+	var want envelope.Type
+	if m.plain != nil {
+		want = m.plain.typ
+	} else {
+		want = m.kind.typ
+	}
+	t, payload, err := envelope.ParseFrame(frame)
+	if err != nil {
+		return nil, err
+	}
+	if t != want {
+		return nil, errWrongType
+	}
+	return payload, nil
+}

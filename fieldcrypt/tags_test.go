@@ -1,0 +1,149 @@
+package fieldcrypt
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+var goodTags = []struct {
+	text  string
+	blank bool
+	want  tag
+}{
+	{"-", false, tag{mark: markIgnore}},
+	{"id", false, tag{mark: markID}},
+	{"tenant", false, tag{mark: markTenant}},
+	{"Contacts.email", false, tag{mark: markField, module: "Contacts", name: "email"}},
+	{"Contacts.home.phone", false, tag{mark: markField, module: "Contacts", name: "home.phone"}},
+	{"Контакты.почта", false, tag{mark: markField, module: "Контакты", name: "почта"}},
+	{"Contacts.*", false, tag{mark: markCustom, module: "Contacts"}},
+	{"Contacts.custom.*,class=crm,pad=16", false, tag{mark: markCustom, module: "Contacts", name: "custom.", class: "crm", pad: 16}},
+	{
+		"Contacts.email,text,class=subject/7,pad=65536,max=320,column=mail", false,
+		tag{mark: markField, module: "Contacts", name: "email", text: true, class: "subject/7", pad: 65536, max: 320, column: "mail"},
+	},
+	{"unbound", true, tag{mark: markType, unbound: true}},
+	{"unbound,class=crm", true, tag{mark: markType, unbound: true, class: "crm"}},
+	{"class=crm", true, tag{mark: markType, class: "crm"}},
+}
+
+func TestParseTag(t *testing.T) {
+	for _, test := range goodTags {
+		t.Run(test.text, func(t *testing.T) {
+			got, err := parseTag(test.text, test.blank)
+			require.NoError(t, err)
+			require.Equal(t, test.want, got)
+			require.Equal(t, test.text, got.String())
+		})
+	}
+}
+
+var badTags = []struct {
+	text  string
+	blank bool
+	says  string
+}{
+	{"", false, "it names no field"},
+	{",text", false, "it names no field"},
+	{"email", false, "lacks its module"},
+	{"ID", false, "lacks its module"},
+	{" id", false, "lacks its module"},
+	{"unbound", false, "put it on a blank field"},
+	{"id,text", false, "for sensitive fields"},
+	{"tenant,class=crm", false, "for sensitive fields"},
+	{"-,text", false, "for sensitive fields"},
+	{".email", false, "the module has no name"},
+	{"Contacts.", false, "the field has no name"},
+	{"Contacts..email", false, "empty part beside a dot"},
+	{"Contacts.email.", false, "empty part beside a dot"},
+	{"Contacts.e mail", false, `' '`},
+	{"Contacts.e\nmail", false, `'\n'`},
+	{"Contacts.e*", false, "stands alone after a dot"},
+	{"Contacts.*.x", false, `'*'`},
+	{"*.email", false, `'*'`},
+	{"Contacts.email,", false, "a comma too many"},
+	{"Contacts.email,,text", false, "a comma too many"},
+	{"Contacts.email, text", false, `unknown option " text"`},
+	{"Contacts.email,Text", false, `unknown option "Text"`},
+	{"Contacts.email,encrypt", false, "unknown option"},
+	{"Contacts.email,omitempty", false, "unknown option"},
+	{"Contacts.email,text=true", false, "takes no value"},
+	{"Contacts.email,text,text", false, "comes twice"},
+	{"Contacts.email,pad", false, "needs a value"},
+	{"Contacts.email,pad=", false, "2 to 65536"},
+	{"Contacts.email,pad=0", false, "2 to 65536"},
+	{"Contacts.email,pad=1", false, "2 to 65536"},
+	{"Contacts.email,pad=65537", false, "2 to 65536"},
+	{"Contacts.email,pad=+8", false, "2 to 65536"},
+	{"Contacts.email,pad=08", false, "2 to 65536"},
+	{"Contacts.email,pad=8,pad=8", false, "comes twice"},
+	{"Contacts.email,max=0", false, "1 to 16711679"},
+	{"Contacts.email,max=-1", false, "1 to 16711679"},
+	{"Contacts.email,max=16711680", false, "1 to 16711679"},
+	{"Contacts.email,max=99999999999999999999", false, "1 to 16711679"},
+	{"Contacts.email,max=1k", false, "1 to 16711679"},
+	{"Contacts.email,max=5,max=6", false, "comes twice"},
+	{"Contacts.email,class=", false, "the class has no name"},
+	{"Contacts.email,class=a b", false, `' '`},
+	{"Contacts.email,class=a,class=b", false, "comes twice"},
+	{"Contacts.email,class=" + strings.Repeat("c", 256), false, "the limit is 255"},
+	{"Contacts." + strings.Repeat("e", 256), false, "the limit is 255"},
+	{strings.Repeat("m", 256) + ".email", false, "the limit is 255"},
+	{"Contacts.email,column=", false, "1 to 63 characters"},
+	{`Contacts.email,column=a"b`, false, "ASCII letters"},
+	{"Contacts.email,column=1st", false, "ASCII letters"},
+	{"Contacts.email,column=a,column=b", false, "comes twice"},
+	{"Contacts.custom.*,column=c", false, "doesn't belong on a map"},
+	{"Contacts.\xff", false, "isn't UTF-8"},
+	{"", true, "on a blank field"},
+	{"id", true, "on a blank field"},
+	{"Contacts.email", true, "on a blank field"},
+	{"unbound,unbound", true, "on a blank field"},
+	{"unbound,text", true, "on a blank field"},
+	{"unbound,class=a,class=b", true, "comes twice"},
+	{"unbound,class=a,text", true, "for sensitive fields"},
+	{"class=", true, "the class has no name"},
+}
+
+func TestParseTagRefuses(t *testing.T) {
+	require.Greater(t, len(badTags), len(goodTags))
+	for _, test := range badTags {
+		t.Run(test.text, func(t *testing.T) {
+			got, err := parseTag(test.text, test.blank)
+			require.ErrorContains(t, err, test.says)
+			require.Zero(t, got)
+		})
+	}
+}
+
+func FuzzParseTag(f *testing.F) {
+	for _, test := range goodTags {
+		f.Add(test.text, test.blank)
+	}
+	for _, test := range badTags {
+		f.Add(test.text, test.blank)
+	}
+	f.Fuzz(func(t *testing.T, text string, blank bool) {
+		parsed, err := parseTag(text, blank)
+		if err != nil {
+			require.Zero(t, parsed)
+			return
+		}
+		require.NotEqual(t, markNone, parsed.mark)
+		again, err := parseTag(parsed.String(), blank)
+		require.NoError(t, err)
+		require.Equal(t, parsed, again)
+		require.Len(t, parsed.String(), len(text), "the same options, perhaps in another order")
+	})
+}
+
+func TestSnakeCase(t *testing.T) {
+	for in, want := range map[string]string{
+		"Email": "email", "HomePhone": "home_phone", "ID": "id", "IBANNumber": "iban_number",
+		"UserID": "user_id", "Line2": "line2", "A": "a", "Already_Snake": "already_snake", "ÄrzteName": "ärzte_name",
+	} {
+		require.Equal(t, want, snakeCase(in), in)
+	}
+}
