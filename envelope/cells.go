@@ -121,7 +121,8 @@ func (r *KeyRing) OpenAll(ctx context.Context, cells []Cell) (failed int) {
 	for i := range cells {
 		c := &cells[i]
 		c.Frame, c.Err = nil, nil
-		h, err := r.checkOpen(ctx, &c.Binding, c.Envelope)
+		var h header
+		err := r.checkOpen(ctx, &c.Binding, c.Envelope, &h)
 		if err != nil {
 			c.Err = openError(&c.Binding, nil, err)
 			failed++

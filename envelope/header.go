@@ -79,41 +79,47 @@ type header struct {
 // length against the caps and against the input. It allocates only to report
 // an error.
 func parseHeader(b []byte) (h header, err error) {
+	err = h.parse(b)
+	return h, err
+}
+
+// parse is parseHeader in place.
+func (h *header) parse(b []byte) (err error) {
 	if len(b) < 3 {
-		return h, malformed("envelope is %d bytes, too short for a header", len(b))
+		return malformed("envelope is %d bytes, too short for a header", len(b))
 	}
 	if b[0] != magic {
-		return h, malformed("not an envelope: it doesn't start with 0x%02x", magic)
+		return malformed("not an envelope: it doesn't start with 0x%02x", magic)
 	}
 	if b[1] != version {
-		return h, &failure{"malformed", ErrUnknownVersion, fmt.Sprintf("envelope version %d, this release reads version %d", b[1], version)}
+		return &failure{"malformed", ErrUnknownVersion, fmt.Sprintf("envelope version %d, this release reads version %d", b[1], version)}
 	}
 	h.mode = Mode(b[2])
 	if h.mode < ModeReference || h.mode > ModeStream {
-		return h, malformed("unknown envelope %s", h.mode)
+		return malformed("unknown envelope %s", h.mode)
 	}
 	if len(b) < fixedHeader {
-		return h, malformed("envelope is %d bytes, cut short in the key ID", len(b))
+		return malformed("envelope is %d bytes, cut short in the key ID", len(b))
 	}
 	h.keyID = (*KeyID)(b[3:fixedHeader])
 	rest := b[fixedHeader:]
 	if h.mode == ModeInline || h.mode == ModeStream {
 		if h.rootKey, rest, err = cutCounted(rest, "root key URI", maxURI); err != nil {
-			return h, err
+			return err
 		}
 		if h.wrapped, rest, err = cutCounted(rest, "wrapped data key", maxWrapped); err != nil {
-			return h, err
+			return err
 		}
 		byReference := len(h.rootKey) == 0 && len(h.wrapped) == 0
 		if (len(h.rootKey) == 0 || len(h.wrapped) == 0) && (h.mode == ModeInline || !byReference) {
-			return h, malformed("%s envelope with an empty root key URI or wrapped data key", h.mode)
+			return malformed("%s envelope with an empty root key URI or wrapped data key", h.mode)
 		}
 		if !utf8.Valid(h.rootKey) {
-			return h, malformed("root key URI is not UTF-8")
+			return malformed("root key URI is not UTF-8")
 		}
 	}
 	h.body = rest
-	return h, h.checkBody()
+	return h.checkBody()
 }
 
 func (h *header) checkBody() error {

@@ -165,7 +165,12 @@ func (r *KeyRing) AppendSeal(ctx context.Context, dst []byte, b *Binding, frame 
 
 func (s *scratch) seal(dst []byte, b *Binding, frame []byte) []byte {
 	k := s.key
-	dst = slices.Grow(dst, len(k.seal.header)+nonceSize+len(frame)+tagSize)
+	size := len(k.seal.header) + nonceSize + len(frame) + tagSize
+	if dst == nil {
+		dst = make([]byte, 0, size) // as slices.Grow, in less time
+	} else {
+		dst = slices.Grow(dst, size)
+	}
 	dst = append(dst, k.seal.header...)
 	return k.sealFrame(dst, frame, s.additionalData(b))
 }
@@ -179,8 +184,8 @@ func (r *KeyRing) Open(ctx context.Context, b *Binding, envelope []byte) ([]byte
 // AppendOpen is like [KeyRing.Open] and appends the frame to dst, which must
 // not overlap envelope. On failure nothing of a plaintext is left behind dst.
 func (r *KeyRing) AppendOpen(ctx context.Context, dst []byte, b *Binding, envelope []byte) ([]byte, error) {
-	h, err := r.checkOpen(ctx, b, envelope)
-	if err != nil {
+	var h header
+	if err := r.checkOpen(ctx, b, envelope, &h); err != nil {
 		return dst, openError(b, nil, err)
 	}
 	pool := r.scratch.Load()
@@ -237,29 +242,28 @@ func checkSeal(ctx context.Context, b *Binding, frame []byte) error {
 	return nil
 }
 
-func (r *KeyRing) checkOpen(ctx context.Context, b *Binding, envelope []byte) (header, error) {
+func (r *KeyRing) checkOpen(ctx context.Context, b *Binding, envelope []byte, h *header) error {
 	if err := ctx.Err(); err != nil {
-		return header{}, err
+		return err
 	}
 	if b == nil {
-		return header{}, errNoBinding
+		return errNoBinding
 	}
 	if err := b.checkPlace(); err != nil {
-		return header{}, err
+		return err
 	}
-	h, err := parseHeader(envelope)
-	if err != nil {
-		return h, err
+	if err := h.parse(envelope); err != nil {
+		return err
 	}
 	switch {
 	case h.mode == ModeReference && r.opts.Store == nil:
-		return h, fmt.Errorf("%w: a reference envelope needs the key store that holds its data key: set Options.Store", ErrModeNotAllowed)
+		return fmt.Errorf("%w: a reference envelope needs the key store that holds its data key: set Options.Store", ErrModeNotAllowed)
 	case h.mode == ModeInline && r.opts.Store != nil && !r.opts.AllowInline:
-		return h, fmt.Errorf("%w: an inline envelope where a key store is configured: set Options.AllowInline while such data is being read", ErrModeNotAllowed)
+		return fmt.Errorf("%w: an inline envelope where a key store is configured: set Options.AllowInline while such data is being read", ErrModeNotAllowed)
 	case h.mode != ModeReference && h.mode != ModeInline:
-		return h, fmt.Errorf("%w: %s envelope where a field is expected", ErrModeNotAllowed, h.mode)
+		return fmt.Errorf("%w: %s envelope where a field is expected", ErrModeNotAllowed, h.mode)
 	}
-	return h, nil
+	return nil
 }
 
 // Stats counts what a key ring asked of its provider since it was made.

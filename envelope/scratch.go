@@ -53,6 +53,9 @@ func (s *scratch) hold(k *dataKey) {
 
 // additionalData is valid until the scratch is used again.
 func (s *scratch) additionalData(b *Binding) []byte {
-	s.aad = b.appendPlace(s.aad[:len(s.key.prefix)])
-	return s.aad
+	aad := b.appendPlace(s.aad[:len(s.key.prefix)])
+	if cap(aad) != cap(s.aad) { // a pointer is stored only where it changed
+		s.aad = aad
+	}
+	return aad
 }
