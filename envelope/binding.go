@@ -24,7 +24,16 @@ type Scope struct {
 }
 
 func (s Scope) String() string {
-	return fmt.Sprintf("tenant %q, class %q", s.Tenant, s.withDefault().Class)
+	return fmt.Sprintf("tenant %q, class %q", shown(s.Tenant, maxName), shown(s.withDefault().Class, maxName))
+}
+
+// shown is the start of a name that is longer than the format allows, so that
+// an error about it is short.
+func shown(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	return s[:32] + "…"
 }
 
 func (s Scope) withDefault() Scope {
@@ -80,7 +89,12 @@ func (f Field) Module() string { return f.module }
 func (f Field) Name() string { return f.name }
 
 // String returns module and name with a dot between them.
-func (f Field) String() string { return f.module + "." + f.name }
+func (f Field) String() string {
+	if f.canonical == "" {
+		return "a field without a name"
+	}
+	return f.module + "." + f.name
+}
 
 // A Binding is the place an envelope belongs to. An envelope opens under an
 // equal binding and no other.
@@ -103,7 +117,7 @@ func (b *Binding) String() string {
 	if b.Unbound {
 		return fmt.Sprintf("%s (%s, unbound)", b.Field, b.Scope)
 	}
-	return fmt.Sprintf("%s (%s, record %q)", b.Field, b.Scope, b.Record)
+	return fmt.Sprintf("%s (%s, record %q)", b.Field, b.Scope, shown(b.Record, maxRecord))
 }
 
 // maxPart keeps the length bytes of a composite record ID, and so the whole ID,

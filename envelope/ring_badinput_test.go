@@ -46,6 +46,7 @@ func TestBadPlaces(t *testing.T) {
 				require.ErrorIs(t, err, ErrMalformed, mode)
 				require.ErrorContains(t, err, c.says)
 				require.NotContains(t, err.Error(), secret)
+				require.Less(t, len(err.Error()), 400, "an error repeats a name that is too long")
 				require.Equal(t, "before", string(out))
 				out, err = r.AppendOpen(t.Context(), dst, &c.b, env)
 				require.ErrorIs(t, err, ErrMalformed, mode)
