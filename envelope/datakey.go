@@ -1,11 +1,7 @@
 package envelope
 
 import (
-	"crypto/aes"
 	"crypto/cipher"
-	"crypto/hkdf"
-	"crypto/hmac"
-	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/binary"
 	"fmt"
@@ -15,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/fieldcrypt/fieldcrypt-go/internal/primitives"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider"
 )
 
@@ -43,9 +40,9 @@ func encryptionContext(scope Scope, purpose Purpose) kmsprovider.EncryptionConte
 // derive is the format's HKDF(ikm, info, n): HKDF-SHA256 (RFC 5869) with an
 // empty salt.
 func derive(secret []byte, info string, n int) []byte {
-	key, err := hkdf.Key(sha256.New, secret, nil, info, n)
+	key, err := primitives.Derive(secret, info, n)
 	if err != nil {
-		panic("envelope: hkdf: " + err.Error()) // lengths are constants
+		panic("envelope: " + err.Error()) // lengths are constants
 	}
 	return key
 }
@@ -79,9 +76,7 @@ func recordTag(secret []byte, scope Scope, purpose Purpose, created, notAfter ti
 	msg = binary.BigEndian.AppendUint64(msg, unixOrZero(created))
 	msg = binary.BigEndian.AppendUint64(msg, unixOrZero(notAfter))
 	msg = binary.BigEndian.AppendUint64(msg, budget)
-	mac := hmac.New(sha256.New, key)
-	mac.Write(msg)
-	return [32]byte(mac.Sum(nil))
+	return primitives.MAC(key, msg)
 }
 
 func unixOrZero(t time.Time) uint64 {
@@ -114,20 +109,16 @@ func newDataKey(secret []byte, scope Scope) (*dataKey, error) {
 	if err := checkKey(secret, scope, PurposeData); err != nil {
 		return nil, err
 	}
-	k := &dataKey{id: deriveKeyID(secret, scope, PurposeData), scope: scope}
 	gcmKey := derive(secret, "fieldcrypt/v1 aes-256-gcm"+string(scope.canonical()), 32)
 	defer clear(gcmKey)
-	block, err := aes.NewCipher(gcmKey)
+	aead, err := primitives.NewGCM(gcmKey)
 	if err != nil {
-		return nil, fmt.Errorf("aes: %w", err)
+		return nil, err
 	}
-	defer wipeSchedule(block)
-	if k.aead, err = cipher.NewGCMWithRandomNonce(block); err != nil {
-		return nil, fmt.Errorf("aes-gcm: %w", err)
-	}
+	k := &dataKey{id: deriveKeyID(secret, scope, PurposeData), scope: scope, aead: aead}
 	k.prefix = slices.Concat([]byte("fieldcrypt/v1 field"), []byte{version}, k.id[:], scope.canonical())
 	// The collector runs this when no cache and no call holds k any more.
-	runtime.AddCleanup(k, func(aead cipher.AEAD) { wipeSchedule(aead) }, k.aead)
+	runtime.AddCleanup(k, func(aead cipher.AEAD) { primitives.Wipe(aead) }, aead)
 	return k, nil
 }
 

@@ -2,8 +2,6 @@ package envelope
 
 import (
 	"bytes"
-	"crypto/aes"
-	"crypto/cipher"
 	"fmt"
 	"reflect"
 	"runtime"
@@ -15,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// scheduleOf returns the memory of the cipher's schedule, as wipeSchedule
-// finds it. The slice keeps the schedule alive and not the dataKey.
+// scheduleOf returns the memory of the cipher's schedule, as
+// primitives.Wipe finds it. The slice keeps the schedule alive and not the dataKey.
 func scheduleOf(t *testing.T, c any) []byte {
 	t.Helper()
 	v := reflect.ValueOf(c)
@@ -39,34 +37,6 @@ func collect(done func() bool) bool {
 		time.Sleep(time.Millisecond)
 	}
 	return false
-}
-
-// TestWipeSchedule notices a standard library whose ciphers wipeSchedule
-// doesn't know any more.
-func TestWipeSchedule(t *testing.T) {
-	secret := bytes.Repeat([]byte("0123456789abcdef"), 2)
-	block, err := aes.NewCipher(secret)
-	require.NoError(t, err)
-	random, err := cipher.NewGCMWithRandomNonce(block)
-	require.NoError(t, err)
-	for name, c := range map[string]any{"block": block, "GCM with random nonces": random} {
-		t.Run(name, func(t *testing.T) {
-			mem := scheduleOf(t, c)
-			require.True(t, bytes.Contains(mem, secret), "the key is not where it was taken to be")
-			wipeSchedule(c)
-			require.True(t, isZero(mem))
-		})
-	}
-	for name, c := range map[string]any{
-		"nil": nil, "a nil pointer": (*int)(nil), "an int": 7, "an empty struct": struct{}{},
-		"a struct of ours": struct{ p *dataKey }{&dataKey{id: KeyID{1}}}, "a foreign pointer": &dataKey{id: KeyID{1}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			before := fmt.Sprintf("%+v", c)
-			require.NotPanics(t, func() { wipeSchedule(c) })
-			require.Equal(t, before, fmt.Sprintf("%+v", c))
-		})
-	}
 }
 
 // TestSecretIsWiped: whoever makes a key of a secret has no secret afterwards.
