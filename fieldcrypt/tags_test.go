@@ -1,6 +1,7 @@
 package fieldcrypt
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 
@@ -115,6 +116,20 @@ func TestParseTagRefuses(t *testing.T) {
 			require.ErrorContains(t, err, test.says)
 			require.Zero(t, got)
 		})
+	}
+}
+
+func TestLookupTagNoticesLostMarks(t *testing.T) {
+	for _, lost := range []reflect.StructTag{
+		`fieldcrypt: "M.a"`, `Fieldcrypt:"M.a"`, `FIELDCRYPT:"M.a"`, `fieldcrypt :"M.a"`, `fieldcrypt:M.a`, `json:"a", fieldcrypt:"M.a"`,
+	} {
+		_, err := lookupTag(reflect.StructField{Name: "A", Tag: lost})
+		require.ErrorContains(t, err, "isn't well-formed", "%s", lost)
+	}
+	for _, other := range []reflect.StructTag{"", `json:"a"`, `db:"fieldcrypt"`} {
+		got, err := lookupTag(reflect.StructField{Name: "A", Tag: other})
+		require.NoError(t, err)
+		require.Zero(t, got)
 	}
 }
 
