@@ -1,0 +1,11 @@
+module github.com/fieldcrypt/fieldcrypt-go/testdata/wycheproof
+
+go 1.26.4
+
+require (
+	github.com/c2sp/wycheproof v0.0.0-20260902155932-3fa63dd0344a
+	github.com/fieldcrypt/fieldcrypt-go v0.0.0-00010101000000-000000000000
+	github.com/stretchr/testify v1.12.1
+)
+
+require go.yaml.in/yaml/v3 v3.0.5 // indirect
