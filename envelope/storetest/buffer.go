@@ -25,10 +25,10 @@ func bufferGiven(p *probe) error {
 	given := want
 	given.Wrapped = backing[:len(want.Wrapped)]
 	if err := p.store.Activate(p.ctx, given, envelope.KeyID{}); err != nil {
-		return fmt.Errorf("Activate: %w", err)
+		return fmt.Errorf("calling Activate: %w", err)
 	}
 	if !bytes.Equal(backing, before) {
-		return errors.New("Activate wrote to the wrapped key it was given, or past its end")
+		return errors.New("calling Activate wrote to the wrapped key it was given, or past its end")
 	}
 	clear(backing)
 	if err := p.isActive(&want); err != nil {

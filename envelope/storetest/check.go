@@ -107,7 +107,7 @@ func (p *probe) activate(rec *envelope.Record, previous envelope.KeyID) error {
 	given := *rec
 	given.Wrapped = bytes.Clone(rec.Wrapped)
 	if err := p.store.Activate(p.ctx, given, previous); err != nil {
-		return fmt.Errorf("Activate for %v, purpose %q, previous key %v: %w", rec.Scope, rec.Purpose, previous, err)
+		return fmt.Errorf("calling Activate for %v, purpose %q, previous key %v: %w", rec.Scope, rec.Purpose, previous, err)
 	}
 	return nil
 }
@@ -122,10 +122,10 @@ func (p *probe) fresh(scope envelope.Scope) (envelope.Record, error) {
 func (p *probe) isActive(want *envelope.Record) error {
 	got, err := p.store.Active(p.ctx, want.Scope, want.Purpose)
 	if err != nil {
-		return fmt.Errorf("Active of %v, purpose %q: %w", want.Scope, want.Purpose, err)
+		return fmt.Errorf("calling Active of %v, purpose %q: %w", want.Scope, want.Purpose, err)
 	}
 	if err := same(&got, want, envelope.StateActive); err != nil {
-		return fmt.Errorf("Active of %v, purpose %q: %w", want.Scope, want.Purpose, err)
+		return fmt.Errorf("calling Active of %v, purpose %q: %w", want.Scope, want.Purpose, err)
 	}
 	return nil
 }
@@ -134,10 +134,10 @@ func (p *probe) isActive(want *envelope.Record) error {
 func (p *probe) has(want *envelope.Record, state envelope.State) error {
 	got, err := p.store.Get(p.ctx, want.Scope, want.Purpose, want.KeyID)
 	if err != nil {
-		return fmt.Errorf("Get of %v, purpose %q, key %v: %w", want.Scope, want.Purpose, want.KeyID, err)
+		return fmt.Errorf("calling Get of %v, purpose %q, key %v: %w", want.Scope, want.Purpose, want.KeyID, err)
 	}
 	if err := same(&got, want, state); err != nil {
-		return fmt.Errorf("Get of %v, purpose %q, key %v: %w", want.Scope, want.Purpose, want.KeyID, err)
+		return fmt.Errorf("calling Get of %v, purpose %q, key %v: %w", want.Scope, want.Purpose, want.KeyID, err)
 	}
 	return nil
 }
@@ -152,10 +152,10 @@ func (p *probe) misses(scope envelope.Scope, purpose envelope.Purpose, id envelo
 func (p *probe) claims(scope envelope.Scope, holder string, lease time.Duration, want bool) error {
 	got, err := p.store.Claim(p.ctx, scope, envelope.PurposeData, holder, lease)
 	if err != nil {
-		return fmt.Errorf("Claim of %v by %s: %w", scope, holder, err)
+		return fmt.Errorf("calling Claim of %v by %s: %w", scope, holder, err)
 	}
 	if got != want {
-		return fmt.Errorf("Claim of %v by %s: got %t, want %t", scope, holder, got, want)
+		return fmt.Errorf("calling Claim of %v by %s: got %t, want %t", scope, holder, got, want)
 	}
 	return nil
 }
@@ -164,10 +164,10 @@ func (p *probe) claims(scope envelope.Scope, holder string, lease time.Duration,
 func (p *probe) leases(rec *envelope.Record, n, want uint64) error {
 	got, err := p.store.Lease(p.ctx, rec.Scope, rec.Purpose, rec.KeyID, n)
 	if err != nil {
-		return fmt.Errorf("Lease of %d messages of a budget of %d: %w", n, rec.Budget, err)
+		return fmt.Errorf("calling Lease of %d messages of a budget of %d: %w", n, rec.Budget, err)
 	}
 	if got != want {
-		return fmt.Errorf("Lease of %d messages of a budget of %d: got %d, want %d", n, rec.Budget, got, want)
+		return fmt.Errorf("calling Lease of %d messages of a budget of %d: got %d, want %d", n, rec.Budget, got, want)
 	}
 	return nil
 }

@@ -21,7 +21,7 @@ func claimChecks() []check {
 
 func (p *probe) releases(scope envelope.Scope, holder string) error {
 	if err := p.store.Release(p.ctx, scope, envelope.PurposeData, holder); err != nil {
-		return fmt.Errorf("Release of %v by %s: %w", scope, holder, err)
+		return fmt.Errorf("calling Release of %v by %s: %w", scope, holder, err)
 	}
 	return nil
 }
@@ -84,7 +84,7 @@ func claimExpires(p *probe) error {
 	for {
 		won, err := p.store.Claim(p.ctx, s, envelope.PurposeData, "two", long)
 		if err != nil {
-			return fmt.Errorf("Claim of %v: %w", s, err)
+			return fmt.Errorf("calling Claim of %v: %w", s, err)
 		}
 		after := time.Since(began)
 		switch {
@@ -93,7 +93,7 @@ func claimExpires(p *probe) error {
 		case won:
 			// The first holder comes late.
 			return inOrder(p.claim(s, "one", long, false), p.claim(s, "two", long, true))
-		case after > 2*p.short+5*time.Second:
+		case after > 2*p.short+3*time.Second:
 			return fmt.Errorf("a claim of %v still holds after %v", p.short, after)
 		}
 		time.Sleep(p.short / 20)

@@ -116,7 +116,7 @@ func (p *probe) untouched(stored []envelope.Record) error {
 		return err
 	}
 	if err := p.store.Release(p.ctx, next.Scope, next.Purpose, "holder-0"); err != nil {
-		return fmt.Errorf("Release of %v: %w", next.Scope, err)
+		return fmt.Errorf("calling Release of %v: %w", next.Scope, err)
 	}
 	for i := range stored[1:] {
 		rec := &stored[i+1]
@@ -128,10 +128,10 @@ func (p *probe) untouched(stored []envelope.Record) error {
 		}
 		won, err := p.store.Claim(p.ctx, rec.Scope, rec.Purpose, "intruder", long)
 		if err != nil {
-			return fmt.Errorf("Claim of %v: %w", rec.Scope, err)
+			return fmt.Errorf("calling Claim of %v: %w", rec.Scope, err)
 		}
 		if won {
-			return fmt.Errorf("Claim of %v, purpose %q: won, though only the claim of another scope or purpose was given back", rec.Scope, rec.Purpose)
+			return fmt.Errorf("calling Claim of %v, purpose %q: won, though only the claim of another scope or purpose was given back", rec.Scope, rec.Purpose)
 		}
 	}
 	return nil
@@ -180,7 +180,7 @@ func (p *probe) oneScope(written, read envelope.Scope) error {
 		return err
 	}
 	if err := p.store.Release(p.ctx, read, envelope.PurposeData, "one"); err != nil {
-		return fmt.Errorf("Release of %v: %w", read, err)
+		return fmt.Errorf("calling Release of %v: %w", read, err)
 	}
 	if err := p.claims(written, "two", long, true); err != nil {
 		return err
@@ -206,10 +206,10 @@ func purposesApart(p *probe) error {
 		}
 		won, err := p.store.Claim(p.ctx, scope, purpose, fmt.Sprintf("holder-%d", i), long)
 		if err != nil {
-			return fmt.Errorf("Claim of the purpose %q: %w", purpose, err)
+			return fmt.Errorf("calling Claim of the purpose %q: %w", purpose, err)
 		}
 		if !won {
-			return fmt.Errorf("Claim of the purpose %q: not won, though only others are claimed", purpose)
+			return fmt.Errorf("calling Claim of the purpose %q: not won, though only others are claimed", purpose)
 		}
 	}
 	for i := range stored {
