@@ -1,0 +1,174 @@
+package fieldcrypt_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/fieldcrypt/fieldcrypt-go/envelope"
+	"github.com/fieldcrypt/fieldcrypt-go/fieldcrypt"
+	"github.com/fieldcrypt/fieldcrypt-go/fieldcrypt/fieldcrypttest"
+	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider"
+)
+
+// badRows are rows of a page whose cells can't all be opened.
+func badRows(t *testing.T, r *fieldcrypt.Records[contact]) map[string]struct {
+	row    *contact
+	failed []string
+	is     error
+} {
+	t.Helper()
+	row := func(change func(*contact)) *contact {
+		c := reread(t, encrypted(t, r, newContact(7, "acme", "seven")))
+		change(c)
+		return c
+	}
+	all := []string{"Contacts.email", "Contacts.phone", "Contacts.street", "Contacts.paid", "Contacts.custom.loyalty"}
+	other := reread(t, encrypted(t, r, newContact(8, "acme", "eight")))
+	type bad = struct {
+		row    *contact
+		failed []string
+		is     error
+	}
+	return map[string]bad{
+		"another record's cell":             {row(func(c *contact) { c.Email = other.Email }), all[:1], envelope.ErrNotAuthentic},
+		"another field's cell":              {row(func(c *contact) { c.Home.Street = c.Email }), []string{"Contacts.street"}, envelope.ErrNotAuthentic},
+		"another class's cell":              {row(func(c *contact) { c.Email = *c.Phone }), all[:1], envelope.ErrKeyNotFound},
+		"another type's cell":               {row(func(c *contact) { _ = c.Paid.Scan(envelopeOf(t, c.Email)) }), []string{"Contacts.paid"}, envelope.ErrNotAuthentic},
+		"another tenant":                    {row(func(c *contact) { c.Tenant = "globex" }), all, envelope.ErrKeyNotFound},
+		"no tenant":                         {row(func(c *contact) { c.Tenant = "" }), all, nil},
+		"no ID":                             {row(func(c *contact) { c.ID = 0 }), all, nil},
+		"plaintext":                         {row(func(c *contact) { _ = c.Email.Scan("made-up-secret") }), all[:1], fieldcrypt.ErrNotEnvelope},
+		"plaintext in JSON":                 {row(func(c *contact) { _ = c.Custom.Scan(`{"loyalty":"made-up-secret"}`) }), all[4:], fieldcrypt.ErrNotEnvelope},
+		"cells of a custom field exchanged": {row(func(c *contact) { c.Custom["other"] = c.Custom["loyalty"] }), []string{"Contacts.custom.other"}, envelope.ErrNotAuthentic},
+		"custom key that can't be":          {row(func(c *contact) { c.Custom["a\nb"] = c.Custom["loyalty"] }), []string{`Contacts.custom."a\nb"`}, nil},
+	}
+}
+
+func TestDecryptOpensWhatItCan(t *testing.T) {
+	r := records[contact](t, fieldcrypttest.NewWithStore(t))
+	encrypted(t, r, newContact(1, "globex", "so that there is a key"))
+	for name, bad := range badRows(t, r) {
+		t.Run(name, func(t *testing.T) {
+			first := reread(t, encrypted(t, r, newContact(1, "acme", "first")))
+			last := reread(t, encrypted(t, r, newContact(2, "acme", "last")))
+			before := *bad.row
+			err := r.Decrypt(t.Context(), first, bad.row, last)
+			var failed *fieldcrypt.DecryptError
+			require.ErrorAs(t, err, &failed)
+			require.NotContains(t, err.Error(), "made-up-secret")
+			var fields []string
+			for _, f := range failed.Failures {
+				require.Equal(t, 1, f.Row)
+				fields = append(fields, f.Field)
+			}
+			require.Equal(t, bad.failed, fields)
+			require.ErrorContains(t, err, "row 1, "+bad.failed[0])
+			require.NotNil(t, failed.Unwrap())
+			if bad.is != nil {
+				require.ErrorIs(t, err, bad.is)
+			}
+			requireContent(t, first, "first")
+			requireContent(t, last, "last")
+
+			// A failed cell keeps its envelope, and nothing of plaintext.
+			if bad.failed[0] == "Contacts.email" {
+				_, err = bad.row.Email.Plain()
+				require.ErrorIs(t, err, failed.Failures[0].Err)
+				want, wantErr := before.Email.Value()
+				got, err := bad.row.Email.Value()
+				require.Equal(t, want, got)
+				require.Equal(t, wantErr == nil, err == nil)
+			}
+		})
+	}
+}
+
+func TestDecryptStrictChangesNothing(t *testing.T) {
+	r := records[contact](t, fieldcrypttest.NewWithStore(t))
+	encrypted(t, r, newContact(1, "globex", "so that there is a key"))
+	for name, bad := range badRows(t, r) {
+		t.Run(name, func(t *testing.T) {
+			first := reread(t, encrypted(t, r, newContact(1, "acme", "first")))
+			err := r.DecryptStrict(t.Context(), first, bad.row)
+			var failed *fieldcrypt.DecryptError
+			require.ErrorAs(t, err, &failed)
+			require.Len(t, failed.Failures, 1)
+			require.Equal(t, 1, failed.Failures[0].Row)
+			require.Equal(t, bad.failed[0], failed.Failures[0].Field)
+			for _, v := range []fieldcrypt.String{first.Email, *first.Phone, first.Home.Street, first.Custom["loyalty"]} {
+				_, err := v.Plain()
+				require.ErrorIs(t, err, fieldcrypt.ErrNotDecrypted)
+			}
+		})
+	}
+}
+
+// What Decrypt doesn't have to open stays as it is.
+func TestDecryptLeavesTheRest(t *testing.T) {
+	r := records[contact](t, fieldcrypttest.New(t))
+	c := encrypted(t, r, newContact(1, "acme", "one"))
+	c.Email.Set("set since")
+	c.ID = 99 // neither plain nor opened values are looked at
+	require.NoError(t, r.Decrypt(t.Context(), c))
+	requirePlain(t, "set since", c.Email)
+	requirePlain(t, "phone of one", *c.Phone)
+	_, err := c.Email.Value()
+	require.ErrorIs(t, err, fieldcrypt.ErrNotEncrypted)
+}
+
+type awayProvider struct {
+	kmsprovider.Provider
+	away bool
+}
+
+func (p *awayProvider) Unwrap(ctx context.Context, rootKey string, wrapped []byte, ec kmsprovider.EncryptionContext) ([]byte, error) {
+	if p.away {
+		return nil, kmsprovider.ErrUnavailable
+	}
+	return p.Provider.Unwrap(ctx, rootKey, wrapped, ec)
+}
+
+// A record that is read while the key service is away, and saved, loses
+// nothing; and it opens once the service is back.
+func TestUnavailableValues(t *testing.T) {
+	sealer := records[contact](t, fieldcrypttest.New(t))
+	read := reread(t, encrypted(t, sealer, newContact(1, "acme", "one")))
+	before := envelopeOf(t, read.Email)
+
+	provider := &awayProvider{Provider: fieldcrypttest.Provider(), away: true}
+	crypt, err := fieldcrypt.New(provider, fieldcrypt.RootKeys{Seal: fieldcrypttest.RootKey}, nil)
+	require.NoError(t, err)
+	defer crypt.Close()
+	r := records[contact](t, crypt)
+	require.ErrorIs(t, r.Decrypt(t.Context(), read), kmsprovider.ErrUnavailable)
+	_, err = read.Email.Plain()
+	require.ErrorIs(t, err, kmsprovider.ErrUnavailable)
+
+	read.Name = "changed"
+	require.NoError(t, r.Encrypt(t.Context(), read))
+	require.Equal(t, before, envelopeOf(t, read.Email))
+	custom, err := read.Custom.Value()
+	require.NoError(t, err)
+	require.Contains(t, custom, "fc1.")
+
+	provider.away = false
+	require.NoError(t, r.Decrypt(t.Context(), read))
+	requireContent(t, read, "one")
+}
+
+func TestDecryptErrorIsBounded(t *testing.T) {
+	cause := errors.New("cause")
+	one := &fieldcrypt.DecryptError{Failures: []fieldcrypt.Failure{{Row: 3, Field: "A.b", Err: cause}}}
+	require.EqualError(t, one, "fieldcrypt: a value couldn't be decrypted: row 3, A.b: cause")
+	many := &fieldcrypt.DecryptError{Failures: make([]fieldcrypt.Failure, 500)}
+	for i := range many.Failures {
+		many.Failures[i] = fieldcrypt.Failure{Row: i, Field: "A.b", Err: cause}
+	}
+	require.ErrorIs(t, many, cause)
+	require.Len(t, many.Unwrap(), 500)
+	require.True(t, strings.HasSuffix(many.Error(), "row 2, A.b: cause; and 497 more"), many.Error())
+}
