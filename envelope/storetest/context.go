@@ -86,14 +86,19 @@ func (p *probe) doesNothing(ctx context.Context, name string, want error) error 
 			return fmt.Errorf("%s: the error also says what the storage holds, which nobody looked up: %w", what, answer)
 		}
 	}
-	for method, err := range map[string]error{
-		"Activate": errors.Join(p.isActive(&rec), p.misses(next.Scope, next.Purpose, next.KeyID)),
-		"Lease":    p.leases(&rec, 1000, 1000),
-		"Claim":    p.claims(unclaimed, "another", long, true),
-		"Release":  p.claims(rec.Scope, "another", long, false),
+	// In order, so that one fault has one name: a lease of a key that was
+	// retired by mistake fails too.
+	for _, effect := range []struct {
+		method string
+		err    error
+	}{
+		{"Activate", errors.Join(p.isActive(&rec), p.misses(next.Scope, next.Purpose, next.KeyID))},
+		{"Lease", p.leases(&rec, 1000, 1000)},
+		{"Claim", p.claims(unclaimed, "another", long, true)},
+		{"Release", p.claims(rec.Scope, "another", long, false)},
 	} {
-		if err != nil {
-			return fmt.Errorf("%s with %s has done something: %w", method, name, err)
+		if effect.err != nil {
+			return fmt.Errorf("%s with %s has done something: %w", effect.method, name, effect.err)
 		}
 	}
 	return nil
