@@ -176,7 +176,9 @@ func (b *Binding) appendPlace(aad []byte) []byte {
 	if b.Unbound {
 		return append(aad, notBound)
 	}
-	return appendLP(append(aad, boundRecord), b.Record)
+	n := uint32(len(b.Record))
+	aad = append(aad, boundRecord, byte(n>>24), byte(n>>16), byte(n>>8), byte(n))
+	return append(aad, b.Record...)
 }
 
 func checkName(what, s string) error {

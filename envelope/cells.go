@@ -144,7 +144,7 @@ func (r *KeyRing) OpenAll(ctx context.Context, cells []Cell) (failed int) {
 				continue
 			}
 		}
-		if c.Frame, err = s.open(nil, &c.Binding, &h); err != nil {
+		if c.Frame, err = s.key.openFrame(nil, h.body, s.additionalData(&c.Binding)); err != nil {
 			c.Err = openError(&c.Binding, h.keyID, err)
 			failed++
 		}
@@ -154,7 +154,7 @@ func (r *KeyRing) OpenAll(ctx context.Context, cells []Cell) (failed int) {
 		c, err := &cells[cold.cell], cold.key.err
 		if err == nil {
 			s.hold(cold.key.key)
-			c.Frame, err = s.open(nil, &c.Binding, &cold.h)
+			c.Frame, err = s.key.openFrame(nil, cold.h.body, s.additionalData(&c.Binding))
 		}
 		if err != nil {
 			c.Err = openError(&c.Binding, cold.h.keyID, err)

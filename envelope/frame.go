@@ -67,6 +67,9 @@ func ParseFrame(frame []byte) (Type, []byte, error) {
 		return 0, nil, errBadFrame
 	}
 	t, payload := frame[0], frame[1:]
+	if t == byte(TypeString) && utf8.Valid(payload) { // by far the most
+		return TypeString, payload, nil
+	}
 	if t&padded != 0 {
 		i := len(payload) - 1
 		for i >= 0 && payload[i] == 0 {

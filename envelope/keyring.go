@@ -199,7 +199,7 @@ func (r *KeyRing) AppendOpen(ctx context.Context, dst []byte, b *Binding, envelo
 		}
 		s.hold(k)
 	}
-	out, err := s.open(dst, b, &h)
+	out, err := s.key.openFrame(dst, h.body, s.additionalData(b))
 	pool.put(s)
 	if err != nil {
 		return dst, openError(b, h.keyID, err)
@@ -215,10 +215,6 @@ func (s *scratch) opens(b *Binding, h *header) bool {
 		k.scope.Tenant == b.Scope.Tenant &&
 		(k.scope.Class == b.Scope.Class || (b.Scope.Class == "" && k.scope.Class == DefaultClass)) &&
 		(h.mode == ModeReference || string(h.rootKey) == k.rootKey)
-}
-
-func (s *scratch) open(dst []byte, b *Binding, h *header) ([]byte, error) {
-	return s.key.openFrame(dst, h.body, s.additionalData(b))
 }
 
 var errNoBinding = malformed("the binding is nil: an envelope belongs to a place")
