@@ -57,8 +57,12 @@ func TestBadPlaces(t *testing.T) {
 		})
 	}
 	for _, c := range []struct{ module, field, says string }{
-		{"", "email", "the module is empty"}, {long, "email", "the module is 256 bytes"}, {notUTF8, "email", "the module is not UTF-8"},
-		{"Contacts", "", "the field is empty"}, {"Contacts", long, "the field is 256 bytes"}, {"Contacts", notUTF8, "the field is not UTF-8"},
+		{"", "email", "the module is empty"},
+		{long, "email", "the module is 256 bytes"},
+		{notUTF8, "email", "the module is not UTF-8"},
+		{"Contacts", "", "the field is empty"},
+		{"Contacts", long, "the field is 256 bytes"},
+		{"Contacts", notUTF8, "the field is not UTF-8"},
 	} {
 		f, err := NewField(c.module, c.field)
 		require.ErrorIs(t, err, ErrMalformed)

@@ -174,7 +174,7 @@ func TestFirstCallerLeaves(t *testing.T) {
 		require.NoError(t, err)
 		require.ErrorIs(t, <-first, context.DeadlineExceeded)
 		require.NotErrorIs(t, err, kmsprovider.ErrUnavailable, "the service was not to blame")
-		require.Equal(t, 1, p.generated)
+		require.Equal(t, 1, p.made())
 	})
 }
 
@@ -207,9 +207,9 @@ func TestCloseLeavesNoGoroutine(t *testing.T) {
 				require.NoError(t, r.Close(), "closing twice")
 				synctest.Wait()
 				require.LessOrEqual(t, runtime.NumGoroutine(), before+1)
-				calls := p.generated
+				calls := p.made()
 				time.Sleep(2 * time.Hour) // timers that were left would call
-				require.Equal(t, calls, p.generated)
+				require.Equal(t, calls, p.made())
 			})
 		})
 	}

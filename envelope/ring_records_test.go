@@ -138,6 +138,7 @@ type brokenStore struct {
 }
 
 func (s brokenStore) Active(context.Context, Scope, Purpose) (Record, error) { return Record{}, s.err }
+
 func (s brokenStore) Get(context.Context, Scope, Purpose, KeyID) (Record, error) {
 	return Record{}, s.err
 }

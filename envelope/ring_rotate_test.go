@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -70,7 +71,7 @@ func TestRotateBeforeTheFirstKey(t *testing.T) {
 			require.NoError(t, err)
 			_, key := sealFor(t, r, place("acme"))
 			require.Equal(t, first, key)
-			require.Equal(t, 1, p.generated)
+			require.Equal(t, 1, p.made())
 		})
 	}
 }
@@ -84,7 +85,7 @@ func TestRotateFails(t *testing.T) {
 			require.NoError(t, err)
 			defer r.Close()
 			_, before := sealFor(t, r, place("acme"))
-			p.denied = true
+			p.denied.Store(true)
 			id, err := r.Rotate(t.Context(), place("acme").Scope)
 			require.ErrorIs(t, err, kmsprovider.ErrDenied)
 			require.ErrorContains(t, err, `rotate the data key of tenant "acme"`)
@@ -97,11 +98,11 @@ func TestRotateFails(t *testing.T) {
 
 type deniedProvider struct {
 	plainProvider
-	denied bool
+	denied atomic.Bool
 }
 
 func (p *deniedProvider) GenerateDataKey(ctx context.Context, rootKey string, ec kmsprovider.EncryptionContext) (kmsprovider.DataKey, error) {
-	if p.denied {
+	if p.denied.Load() {
 		return kmsprovider.DataKey{}, fmt.Errorf("%w: made-up policy", kmsprovider.ErrDenied)
 	}
 	return p.plainProvider.GenerateDataKey(ctx, rootKey, ec)
@@ -142,9 +143,9 @@ func TestRacingRotators(t *testing.T) {
 					}
 				}
 				require.Equal(t, 1, active)
-				require.Len(t, store.keys, p.generated, "keys were made and lost")
-				require.GreaterOrEqual(t, p.generated, 3)
-				require.LessOrEqual(t, p.generated, 24)
+				require.Len(t, store.keys, p.made(), "keys were made and lost")
+				require.GreaterOrEqual(t, p.made(), 3)
+				require.LessOrEqual(t, p.made(), 24)
 			})
 		})
 	}
@@ -166,12 +167,12 @@ func TestAge(t *testing.T) {
 				old, first := sealFor(t, r, place("acme"))
 
 				at(70*time.Hour - time.Minute)
-				require.Equal(t, 1, p.generated)
+				require.Equal(t, 1, p.made())
 				_, key := sealFor(t, r, place("acme"))
 				require.Equal(t, first, key)
 				at(70*time.Hour + time.Minute)
-				require.Equal(t, 2, p.generated, "the next key was not made ahead of need")
-				p.denied = true // no writer needs the service now
+				require.Equal(t, 2, p.made(), "the next key was not made ahead of need")
+				p.denied.Store(true) // no writer needs the service now
 				_, second := sealFor(t, r, place("acme"))
 				require.NotEqual(t, first, second)
 
@@ -185,7 +186,7 @@ func TestAge(t *testing.T) {
 				_, err = r.Open(t.Context(), place("acme"), old)
 				require.NoError(t, err, "a key opens past its end")
 
-				p.denied = false
+				p.denied.Store(false)
 				_, third := sealFor(t, r, place("acme"))
 				require.NotEqual(t, second, third)
 			})

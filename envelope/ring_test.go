@@ -63,6 +63,14 @@ func (p *plainProvider) Unwrap(ctx context.Context, _ string, wrapped []byte, ec
 	return append([]byte(nil), secret...), nil
 }
 
+// made is how many keys were asked for so far, for readers beside background
+// work.
+func (p *plainProvider) made() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.generated
+}
+
 func pause(ctx context.Context, d time.Duration) error {
 	if d == 0 {
 		return nil
