@@ -43,7 +43,7 @@ func (r *Records[T]) DDL(d Dialect, table string) (string, error) {
 	}
 	parts := strings.Split(table, ".")
 	if len(parts) > 2 {
-		return "", fmt.Errorf("fieldcrypt: DDL: table %.80q: at most one dot, after a schema's name", table)
+		return "", fmt.Errorf("fieldcrypt: DDL: the table name %.80q has at most one dot, after a schema's name", table)
 	}
 	for i, part := range parts {
 		if err := checkIdentifier("table", part); err != nil {

@@ -14,9 +14,9 @@ type Dialect uint8
 
 // The dialects that [Records.DDL] writes.
 const (
-	Postgres Dialect = iota + 1 // PostgreSQL 12 or later
-	MariaDB                     // MariaDB 10.6 or later
-	SQLite                      // SQLite 3.38 or later
+	Postgres Dialect = iota + 1 // PostgreSQL 12 or later; tried on 15
+	MariaDB                     // MariaDB 10.6 or later; tried on 10.11
+	SQLite                      // SQLite 3.38 or later; tried on 3.40
 )
 
 func (d Dialect) String() string {

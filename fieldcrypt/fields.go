@@ -129,7 +129,7 @@ func (f Fields) Value() (driver.Value, error) {
 			out = append(out, "null"...)
 			continue
 		case state == statePlain:
-			return nil, fmt.Errorf("custom field %q: %w", key, ErrNotEncrypted)
+			return nil, fmt.Errorf("fieldcrypt: custom field %q: %w", key, ErrNotEncrypted)
 		case v.sealedBytes() == nil:
 			return nil, fmt.Errorf("fieldcrypt: custom field %q: refused to write: %w", key, v.reason())
 		}

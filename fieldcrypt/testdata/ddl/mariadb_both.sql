@@ -1,0 +1,8 @@
+ALTER TABLE `contacts` ADD COLUMN `email` BLOB CHECK (`email` IS NULL OR (substr(`email`, 1, 3) IN (x'fc0101', x'fc0102') AND octet_length(`email`) BETWEEN 64 AND 7044));
+ALTER TABLE `contacts` ADD COLUMN `phone` TEXT CHARACTER SET ascii COLLATE ascii_bin CHECK (`phone` IS NULL OR (substr(`phone`, 1, 8) IN ('fc1._AEB', 'fc1._AEC') AND substr(`phone`, 5) NOT REGEXP '[^A-Za-z0-9_-]' AND octet_length(`phone`) BETWEEN 110 AND 9032));
+ALTER TABLE `contacts` ADD COLUMN `paid` BLOB CHECK (`paid` IS NULL OR (substr(`paid`, 1, 3) IN (x'fc0101', x'fc0102') AND octet_length(`paid`) BETWEEN 65 AND 6725));
+ALTER TABLE `contacts` ADD COLUMN `birthday` TEXT CHARACTER SET ascii COLLATE ascii_bin CHECK (`birthday` IS NULL OR (substr(`birthday`, 1, 8) IN ('fc1._AEB', 'fc1._AEC') AND substr(`birthday`, 5) NOT REGEXP '[^A-Za-z0-9_-]' AND octet_length(`birthday`) BETWEEN 98 AND 8978));
+ALTER TABLE `contacts` ADD COLUMN `tax_id` BLOB CHECK (`tax_id` IS NULL OR (substr(`tax_id`, 1, 3) IN (x'fc0101', x'fc0102') AND octet_length(`tax_id`) BETWEEN 64 AND 10724));
+ALTER TABLE `contacts` ADD COLUMN `letter` MEDIUMTEXT CHARACTER SET ascii COLLATE ascii_bin CHECK (`letter` IS NULL OR (substr(`letter`, 1, 8) IN ('fc1._AEB', 'fc1._AEC') AND substr(`letter`, 5) NOT REGEXP '[^A-Za-z0-9_-]' AND octet_length(`letter`) BETWEEN 90 AND 1407071));
+ALTER TABLE `contacts` ADD COLUMN `scanned` LONGBLOB CHECK (`scanned` IS NULL OR (substr(`scanned`, 1, 3) IN (x'fc0101', x'fc0102') AND octet_length(`scanned`) BETWEEN 65599 AND 16783939));
+ALTER TABLE `contacts` ADD COLUMN `custom` LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin CHECK (`custom` IS NULL OR (json_valid(`custom`) AND regexp_replace(`custom`, '"[^"]+":(null|"fc1[.]_AE[BC][A-Za-z0-9_-]+")', '') REGEXP '^[{],*[}]$'));
