@@ -1,0 +1,123 @@
+package envelope
+
+import (
+	"bytes"
+	"encoding/base64"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func textSample(n int) []byte {
+	head := append([]byte{magic, version, byte(ModeReference)}, bytes.Repeat([]byte{0xfb}, 32)...)
+	return append(head, bytes.Repeat([]byte{0xff}, nonceSize+tagSize+n)...)
+}
+
+func TestTextForm(t *testing.T) {
+	for n := 1; n < 50; n++ {
+		env := textSample(n)
+		text, err := AppendText(before(), env)
+		require.NoError(t, err)
+		after, ok := strings.CutPrefix(string(text), "beforefc1.")
+		require.True(t, ok)
+		require.NotContains(t, after, "=")
+		require.Len(t, text, len("before")+TextLen(len(env)))
+		back, err := DecodeText("fc1." + after)
+		require.NoError(t, err)
+		require.Equal(t, env, back)
+	}
+}
+
+// One envelope has one text: no other character at any place gives the same
+// bytes, and the looser decoders of the standard library show that some would.
+func TestOneEnvelopeHasOneText(t *testing.T) {
+	loose := 0
+	for n := 1; n <= 3; n++ {
+		env := textSample(n)
+		text, err := AppendText(nil, env)
+		require.NoError(t, err)
+		try := func(other string) {
+			if other == string(text) {
+				return
+			}
+			if b, err := DecodeText(other); err == nil && bytes.Equal(b, env) {
+				t.Fatalf("%q is a second text", other)
+			}
+			b, err := base64.RawURLEncoding.DecodeString(strings.TrimPrefix(other, textPrefix))
+			if err == nil && bytes.Equal(b, env) {
+				loose++
+			}
+		}
+		for i := range text {
+			for c := range 256 {
+				try(string(text[:i]) + string([]byte{byte(c)}) + string(text[i+1:]))
+				try(string(text[:i]) + string([]byte{byte(c)}) + string(text[i:]))
+			}
+		}
+		for c := range 256 {
+			try(string(text) + string([]byte{byte(c)}))
+		}
+	}
+	require.NotZero(t, loose, "the control: second texts that a looser decoder takes")
+}
+
+func TestTextRefused(t *testing.T) {
+	sample, err := AppendText(nil, textSample(1))
+	require.NoError(t, err)
+	good := string(sample)
+	body := strings.TrimPrefix(good, textPrefix)
+	stream := append([]byte{magic, version, byte(ModeStream)}, make([]byte, 36)...)
+	encode := func(b []byte) string { return textPrefix + base64.RawURLEncoding.EncodeToString(b) }
+	for name, text := range map[string]string{
+		"empty":                     "",
+		"prefix alone":              "fc1.",
+		"no prefix":                 body,
+		"no dot":                    "fc1" + body,
+		"upper case":                "FC1." + body,
+		"version 2":                 "fc2." + body,
+		"version with a zero":       "fc01." + body,
+		"no version":                "fc." + body,
+		"prefix of an index":        "fi1." + body,
+		"space in front":            " " + good,
+		"space behind":              good + " ",
+		"line feed behind":          good + "\n",
+		"carriage return":           good[:20] + "\r" + good[20:],
+		"line break":                good[:20] + "\r\n" + good[20:],
+		"zero behind":               good + "\x00",
+		"padding":                   good + "=",
+		"two padding":               good + "==",
+		"standard alphabet, slash":  strings.ReplaceAll(good, "_", "/"),
+		"standard alphabet, plus":   strings.ReplaceAll(good, "-", "+"),
+		"one character short":       good[:len(good)-1],
+		"three characters more":     good + "AAA",
+		"not ASCII":                 good[:20] + "ä" + good[20:],
+		"two texts":                 good + good,
+		"stream":                    encode(stream),
+		"two bytes":                 encode([]byte{magic, version}),
+		"version byte 2":            encode(append([]byte{magic, 2}, textSample(1)[2:]...)),
+		"other magic":               encode(append([]byte{0xfd}, textSample(1)[1:]...)),
+		"longer than any envelope":  textPrefix + strings.Repeat("A", textEncoding.EncodedLen(MaxInlineOverhead+MaxFrame)+1),
+		"text form of a text form":  encode([]byte(good)),
+		"envelope in its bare form": string(textSample(1)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, err := DecodeText(text)
+			require.ErrorIs(t, err, ErrMalformed)
+			require.Nil(t, b)
+			require.LessOrEqual(t, len(err.Error()), 200, "an error holds no input")
+		})
+	}
+	for name, env := range map[string][]byte{
+		"nothing":   nil,
+		"stream":    stream,
+		"cut short": textSample(1)[:60],
+		"no magic":  []byte(good),
+	} {
+		t.Run("written: "+name, func(t *testing.T) {
+			out, err := AppendText(before(), env)
+			require.ErrorIs(t, err, ErrMalformed)
+			require.Equal(t, "before", string(out))
+		})
+	}
+}
