@@ -289,6 +289,8 @@ func (r *KeyRing) Close() error {
 	r.opening.InvalidateAll()
 	r.sealing.InvalidateAll()
 	r.refused.InvalidateAll()
+	r.opening.CleanUp() // their buffers may hold keys until the next upkeep, which may never come
+	r.sealing.CleanUp()
 	r.scratch.Store(new(scratchPool))
 	return nil
 }
