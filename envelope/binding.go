@@ -158,7 +158,7 @@ func (b *Binding) checkPlace() error {
 	if len(b.Record) > maxRecord {
 		return malformed("%s: the record ID is %d bytes, the limit is %d", b.Field, len(b.Record), maxRecord)
 	}
-	if !utf8.ValidString(b.Record) {
+	if !validText([]byte(b.Record)) {
 		return malformed("%s: the record ID is not UTF-8", b.Field)
 	}
 	return nil

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 
@@ -34,63 +35,63 @@ type speedCase struct {
 }
 
 // newSpeedCase takes the payload's size in bytes.
-func newSpeedCase(t testing.TB, size int) *speedCase {
-	t.Helper()
+func newSpeedCase(tb testing.TB, size int) *speedCase {
+	tb.Helper()
 	c := &speedCase{
-		ring:  testRing(t, &Options{Store: NewMemoryStore()}),
+		ring:  testRing(tb, &Options{Store: NewMemoryStore()}),
 		place: &Binding{Scope: Scope{Tenant: "tenant-0001", Class: "crm"}, Field: email, Record: "7f3a1c2e-1111-4222-8333-944455556666"},
 		frame: AppendString(nil, strings.Repeat("0123456789abcdef", size/16)),
 	}
 	var err error
-	c.sealed, err = c.ring.Seal(t.Context(), c.place, c.frame)
-	require.NoError(t, err)
+	c.sealed, err = c.ring.Seal(tb.Context(), c.place, c.frame)
+	require.NoError(tb, err)
 	info, err := Inspect(c.sealed)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 
 	c.aad = append([]byte("fieldcrypt/v1 field"), version)
 	c.aad = append(c.aad, info.KeyID[:]...)
 	c.aad = append(c.aad, c.place.Scope.canonical()...)
 	c.aad = c.place.appendPlace(c.aad)
 	block, err := aes.NewCipher(make([]byte, 32))
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	c.limit, err = cipher.NewGCMWithRandomNonce(block)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	c.limited = c.limit.Seal(nil, nil, c.frame, c.aad)
 	return c
 }
 
-func (c *speedCase) seal(t testing.TB) func() {
-	ctx := t.Context()
+func (c *speedCase) seal(tb testing.TB) func() {
+	ctx := tb.Context()
 	return func() {
 		if _, err := c.ring.Seal(ctx, c.place, c.frame); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	}
 }
 
-func (c *speedCase) open(t testing.TB) func() {
-	ctx := t.Context()
+func (c *speedCase) open(tb testing.TB) func() {
+	ctx := tb.Context()
 	return func() {
 		if _, err := c.ring.Open(ctx, c.place, c.sealed); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	}
 }
 
-func (c *speedCase) appendSeal(t testing.TB) func() {
-	ctx, buf := t.Context(), make([]byte, 0, len(c.sealed))
+func (c *speedCase) appendSeal(tb testing.TB) func() {
+	ctx, buf := tb.Context(), make([]byte, 0, len(c.sealed))
 	return func() {
 		if _, err := c.ring.AppendSeal(ctx, buf, c.place, c.frame); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	}
 }
 
-func (c *speedCase) appendOpen(t testing.TB) func() {
-	ctx, buf := t.Context(), make([]byte, 0, len(c.frame))
+func (c *speedCase) appendOpen(tb testing.TB) func() {
+	ctx, buf := tb.Context(), make([]byte, 0, len(c.frame))
 	return func() {
 		if _, err := c.ring.AppendOpen(ctx, buf, c.place, c.sealed); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	}
 }
@@ -99,10 +100,10 @@ func (c *speedCase) limitSeal() func() {
 	return func() { c.limit.Seal(nil, nil, c.frame, c.aad) }
 }
 
-func (c *speedCase) limitOpen(t testing.TB) func() {
+func (c *speedCase) limitOpen(tb testing.TB) func() {
 	return func() {
 		if _, err := c.limit.Open(nil, nil, c.limited, c.aad); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	}
 }
@@ -349,6 +350,31 @@ func (mirrorProvider) Unwrap(_ context.Context, _ string, _ []byte, ec kmsprovid
 	return secret[:], nil
 }
 
+// TestValidText holds the shortcut for short text to the standard library, with
+// every byte at every place.
+func TestValidText(t *testing.T) {
+	differ, refused := 0, 0
+	for n := range 80 {
+		for at := range n {
+			for c := range 256 {
+				text := []byte(strings.Repeat("é", n)[:n-n%2] + strings.Repeat("x", n%2))
+				if c%2 == 0 {
+					text = []byte(strings.Repeat("x", n))
+				}
+				text[at] = byte(c)
+				if validText(text) != utf8.Valid(text) {
+					differ++
+				}
+				if !utf8.Valid(text) {
+					refused++
+				}
+			}
+		}
+	}
+	require.Zero(t, differ)
+	require.Greater(t, refused, 1000)
+}
+
 // underRace reports whether the race detector is compiled in.
 func underRace() bool {
 	info, ok := debug.ReadBuildInfo()
@@ -356,6 +382,7 @@ func underRace() bool {
 }
 
 func benchmark(b *testing.B, f func()) {
+	b.Helper()
 	b.ReportAllocs()
 	for b.Loop() {
 		f()
