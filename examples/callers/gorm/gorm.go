@@ -2,6 +2,10 @@
 //
 // The program encrypts before GORM writes and decrypts after GORM reads. GORM
 // itself needs to know nothing: the values are its Valuers and Scanners.
+//
+// Don't make a sensitive value a condition: equal values have different
+// envelopes, and in the conditions that GORM makes of structs and maps it takes
+// a value that isn't encrypted for NULL.
 package gorm
 
 import (
