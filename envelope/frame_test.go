@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 )
@@ -71,6 +72,30 @@ func TestParseFrame(t *testing.T) {
 			require.NoError(t, checkParseFrame([]byte(c.frame)))
 		})
 	}
+}
+
+// One byte that is not ASCII, at every place of texts of many lengths.
+func TestTextIsUTF8AtEveryPlace(t *testing.T) {
+	refused := 0
+	for length := range 140 {
+		for at := range length {
+			for _, odd := range []string{"\x80", "\xff", "\xc3", "ä", "\xf0\x9f\x98\x80", "\xed\xa0\x80"} {
+				text := []byte(strings.Repeat("a", length))
+				copy(text[at:], odd)
+				_, _, err := ParseFrame(AppendString(nil, string(text)))
+				b := Binding{Field: email, Record: string(text)}
+				if utf8.Valid(text) {
+					require.NoError(t, err)
+					require.NoError(t, b.checkPlace())
+					continue
+				}
+				refused++
+				require.ErrorIs(t, err, errBadFrame, "%q", text)
+				require.ErrorIs(t, b.checkPlace(), ErrMalformed, "%q", text)
+			}
+		}
+	}
+	require.NotZero(t, refused)
 }
 
 func TestPadFrame(t *testing.T) {
@@ -206,7 +231,8 @@ func TestNewField(t *testing.T) {
 	for _, c := range [][2]string{{"Contacts", "email"}, {"a", "b"}, {strings.Repeat("a", 255), strings.Repeat("b", 255)}, {"日本", "\x00"}, {"a.b", "c"}} {
 		f, err := NewField(c[0], c[1])
 		require.NoError(t, err)
-		require.Equal(t, c, [2]string{f.Module(), f.Name()})
+		require.Equal(t, c[0], f.Module())
+		require.Equal(t, c[1], f.Name())
 		require.Equal(t, c[0]+"."+c[1], f.String())
 		require.Equal(t, f, MustField(c[0], c[1]))
 	}

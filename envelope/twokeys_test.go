@@ -36,13 +36,11 @@ func (x gf) add(y gf) gf { return gf{x.hi ^ y.hi, x.lo ^ y.lo} }
 func (x gf) mul(y gf) gf {
 	var z gf
 	for i := range 128 {
-		bit := x.hi >> 63
+		word := x.hi
 		if i >= 64 {
-			bit = x.lo >> 63
-			x.lo <<= 1
-		} else {
-			x.hi <<= 1
+			word = x.lo
 		}
+		bit := word >> (63 - i%64) & 1
 		z.hi ^= y.hi & -bit
 		z.lo ^= y.lo & -bit
 		carry := y.lo & 1

@@ -121,7 +121,7 @@ func TestDates(t *testing.T) {
 	years := []int{-400, -4, -1, 0, 1, 4, 100, 400, 1582, 1700, 1752, 1900, 1970, 2000, 2023, 2024, 2100, 9999, 10_000, 292_277_026}
 	for _, year := range years {
 		for month := time.Month(0); month <= 13; month++ {
-			for day := 0; day <= 32; day++ {
+			for day := range 33 {
 				d := time.Date(year, month, day, 0, 0, 0, 0, time.UTC)
 				exists := d.Year() == year && d.Month() == month && d.Day() == day
 				out, err := AppendDate(before(), year, month, day)
