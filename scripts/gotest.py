@@ -5,7 +5,8 @@ skipped and what was left out.
 
 Tests with the build tag of a server (see SERVERS in project.py) run if its
 variable is set, and are listed as left out if not; --local leaves them all
-out. With --no-skip, and in CI (CI=true), a skipped test is a failure, and so
+out. Tests named TestScoreboardP... measure time, which a loaded machine spoils;
+they run when -run asks for them (make bench). With --no-skip, and in CI (CI=true), a skipped test is a failure, and so
 is a test left out, unless --local asked for it. The last line is
 "N passed, N failed, N skipped".
 """
@@ -22,6 +23,7 @@ import time
 import project
 
 ROW = "SCOREBOARD\t"  # internal/scoreboard begins its lines with it
+MEASUREMENTS = "^TestScoreboardP"
 TEST_FUNCTION = re.compile(r"^func ((?:Test|Fuzz|Example)\w*)\(", re.MULTILINE)
 
 
@@ -204,10 +206,16 @@ def main():
         # Through -exec, so that the go command itself stays out of it.
         flags.append("-exec=env GODEBUG=fips140=only")
 
+    everything = not any(flag.startswith("-run") for flag in args.flags)
+    if everything:
+        flags.append(f"-skip={MEASUREMENTS}")
+
     tally, begun = Tally(), time.monotonic()
     for folder in folders:
         run(tally, folder, flags)
     missing = report_left_out(folders, tags, args.local)
+    if everything:
+        print(f"\nnot run: measurements of time ({MEASUREMENTS}); to run them: make bench", end="")
     print(f"\n{time.monotonic() - begun:.0f} s, build tags: {', '.join(tags) or 'none'}", end="")
     strict = args.no_skip or project.IN_CI
     sys.exit(report(tally, strict, 0 if args.local else missing))

@@ -22,6 +22,10 @@ GENERATED = re.compile(r"^// Code generated .* DO NOT EDIT\.$", re.MULTILINE)
 VULNERABILITIES = os.environ.get("GOVULNDB", "https://vuln.go.dev")
 
 
+def in_each_module(command, **options):
+    return all([project.call(command, cwd=project.ROOT / m, **options) == 0 for m in project.modules()])
+
+
 def modules_listed():
     """allmodules, go.work and the go.mod files name the same modules."""
     listed = set(project.modules())
@@ -55,20 +59,21 @@ def formatted():
 def python_compiles():
     """Python files are free of syntax errors and of warnings."""
     files = project.tracked("*.py")
-    program = "import sys\nfor name in sys.argv[1:]:\n    compile(open(name, encoding='utf-8').read(), name, 'exec')\n"
+    program = "import pathlib, sys\nfor name in sys.argv[1:]:\n    compile(pathlib.Path(name).read_bytes(), name, 'exec')\n"
     return project.call([sys.executable, "-W", "error", "-c", program, *files], cwd=project.ROOT) == 0
 
 
 def vetted():
     """go vet, with all build tags."""
-    return all([project.call(["go", "vet", f"-tags={project.ALL_TAGS}", "./..."], cwd=project.ROOT / m) == 0 for m in project.modules()])
+    return in_each_module(["go", "vet", f"-tags={project.ALL_TAGS}", "./..."])
 
 
 def linted():
     """golangci-lint, staticcheck in it, with .golangci.yml."""
-    command = [str(project.tool("golangci-lint")), "run", f"--config={project.ROOT / '.golangci.yml'}", f"--build-tags={project.ALL_TAGS}", "./..."]
+    config, tags = f"--config={project.ROOT / '.golangci.yml'}", f"--build-tags={project.ALL_TAGS}"
+    command = [str(project.tool("golangci-lint")), "run", "--allow-parallel-runners", config, tags, "./..."]
     env = os.environ | {"GOLANGCI_LINT_CACHE": str(project.CACHE / "golangci-lint")}
-    return all([project.call(command, cwd=project.ROOT / m, env=env) == 0 for m in project.modules()])
+    return in_each_module(command, env=env)
 
 
 def free_of_known_vulnerabilities():
@@ -82,7 +87,7 @@ def free_of_known_vulnerabilities():
         )
         return None
     command = [str(project.tool("govulncheck")), f"-tags={project.ALL_TAGS}", "./..."]
-    return all([project.call(command, cwd=project.ROOT / m) == 0 for m in project.modules()])
+    return in_each_module(command)
 
 
 def main():
@@ -95,7 +100,7 @@ def main():
         begun = time.monotonic()
         verdicts[check] = check()
         word = {True: "ok  ", False: "FAIL", None: "left out"}[verdicts[check]]
-        print(f"{word} {check.__doc__.split('.')[0]} ({time.monotonic() - begun:.0f} s)", flush=True)
+        print(f"{word} {check.__doc__.strip('.')} ({time.monotonic() - begun:.0f} s)", flush=True)
     bad = [c for c, v in verdicts.items() if v is False or v is None and os.environ.get("CI_STRICT_VULN")]
     sys.exit(1 if bad else 0)
 

@@ -71,7 +71,7 @@ def check(folders):
                 wrong.append(f"{folder}: go mod verify failed")
             if go("mod", "tidy", "-diff", flag, folder=folder, code=True) != 0:
                 wrong.append(f"{folder}: go.mod or go.sum isn't tidy; run 'make tidy'")
-            gotest.run(tally, folder, [flag, "-short"], env=ALONE)
+            gotest.run(tally, folder, [flag, "-short", f"-skip={gotest.MEASUREMENTS}"], env=ALONE)
     for text in wrong:
         print(f"\n{text}", file=sys.stderr)
     return max(gotest.report(tally, strict=project.IN_CI), 1 if wrong else 0)
