@@ -87,24 +87,35 @@ func ParseFrame(frame []byte) (Type, []byte, error) {
 	return Type(t), payload, nil
 }
 
-// validText is utf8.Valid, in less time for the short ASCII of most fields.
+// validText is utf8.Valid, in less time for ASCII.
 func validText(p []byte) bool {
-	if len(p) < 8 || len(p) > 64 {
+	const high = 0x8080808080808080
+	for len(p) >= 64 {
+		q := p[:64]
+		bits := word(q) | word(q[8:]) | word(q[16:]) | word(q[24:]) | word(q[32:]) | word(q[40:]) | word(q[48:]) | word(q[56:])
+		if bits&high != 0 {
+			return utf8.Valid(p) // what came before is whole characters
+		}
+		p = p[64:]
+	}
+	if len(p) < 8 {
 		return utf8.Valid(p)
 	}
-	bits := binary.LittleEndian.Uint64(p[len(p)-8:])
+	bits := word(p[len(p)-8:])
 	for rest := p; len(rest) >= 8; rest = rest[8:] {
-		bits |= binary.LittleEndian.Uint64(rest)
+		bits |= word(rest)
 	}
-	return bits&0x8080808080808080 == 0 || utf8.Valid(p)
+	return bits&high == 0 || utf8.Valid(p)
 }
+
+func word(p []byte) uint64 { return binary.LittleEndian.Uint64(p) }
 
 func validPayload(t Type, p []byte) bool {
 	switch t {
 	case TypeBytes:
 		return true
 	case TypeString, TypeJSON:
-		return utf8.Valid(p)
+		return validText(p)
 	case TypeInt64, TypeUint64, TypeFloat64:
 		return len(p) == 8
 	case TypeBool:
