@@ -112,7 +112,7 @@ func TestScoreboardS16(t *testing.T) {
 	require.True(t, ok)
 	dataSecret, err := p.Unwrap(t.Context(), rec.RootKey, rec.Wrapped, encryptionContext(rec.Scope, PurposeData))
 	require.NoError(t, err)
-	gcmKey := derive(dataSecret, "fieldcrypt/v1 aes-256-gcm"+string(rec.Scope.canonical()), 32)
+	gcmKey := derive(dataSecret, "fieldcrypt/v1 aes-256-gcm"+string(rec.Scope.canonical()))
 	cell := Cell{Binding: *b, Frame: frame, Envelope: env, Err: errors.New("made-up failure")}
 
 	var failures []error

@@ -37,10 +37,10 @@ func encryptionContext(scope Scope, purpose Purpose) kmsprovider.EncryptionConte
 	}
 }
 
-// derive is the format's HKDF(ikm, info, n): HKDF-SHA256 (RFC 5869) with an
+// derive is the format's HKDF(ikm, info, 32): HKDF-SHA256 (RFC 5869) with an
 // empty salt.
-func derive(secret []byte, info string, n int) []byte {
-	key, err := primitives.Derive(secret, info, n)
+func derive(secret []byte, info string) []byte {
+	key, err := primitives.Derive(secret, info, 32)
 	if err != nil {
 		panic("envelope: " + err.Error()) // lengths are constants
 	}
@@ -61,14 +61,14 @@ func checkKey(secret []byte, scope Scope, purpose Purpose) error {
 
 func deriveKeyID(secret []byte, scope Scope, purpose Purpose) KeyID {
 	info := appendLP([]byte("fieldcrypt/v1 key-id"), string(purpose))
-	return KeyID(derive(secret, string(append(info, scope.canonical()...)), 32))
+	return KeyID(derive(secret, string(append(info, scope.canonical()...))))
 }
 
 // recordTag authenticates what a key store says of a key; see FORMAT.md, key
 // records.
 func recordTag(secret []byte, scope Scope, purpose Purpose, created, notAfter time.Time, budget uint64) [32]byte {
 	info := appendLP([]byte("fieldcrypt/v1 key-record"), string(purpose))
-	key := derive(secret, string(append(info, scope.canonical()...)), 32)
+	key := derive(secret, string(append(info, scope.canonical()...)))
 	defer clear(key)
 
 	msg := appendLP([]byte("fieldcrypt/v1 record"), string(purpose))
@@ -109,7 +109,7 @@ func newDataKey(secret []byte, scope Scope) (*dataKey, error) {
 	if err := checkKey(secret, scope, PurposeData); err != nil {
 		return nil, err
 	}
-	gcmKey := derive(secret, "fieldcrypt/v1 aes-256-gcm"+string(scope.canonical()), 32)
+	gcmKey := derive(secret, "fieldcrypt/v1 aes-256-gcm"+string(scope.canonical()))
 	defer clear(gcmKey)
 	aead, err := primitives.NewGCM(gcmKey)
 	if err != nil {

@@ -56,7 +56,7 @@ func checkInspect(b []byte) error {
 		}
 		return nil
 	}
-	if written := append(appendHeader(nil, &h), h.body...); !bytes.Equal(written, b) {
+	if written := append(h.bytes(), h.body...); !bytes.Equal(written, b) {
 		return fmt.Errorf("written again as %x", written)
 	}
 	if len(h.rootKey) > maxURI || len(h.wrapped) > maxWrapped || info.FrameSize > MaxFrame || info.FrameSize < 0 {
@@ -173,7 +173,7 @@ func checkOpenRing(tb testing.TB, r warmRing, b []byte) error {
 	if err != nil || *h.keyID != r.id {
 		return fmt.Errorf("opened under a key that it doesn't name: %w", err)
 	}
-	if written := append(appendHeader(nil, &h), h.body...); !bytes.Equal(written, b) {
+	if written := append(h.bytes(), h.body...); !bytes.Equal(written, b) {
 		return fmt.Errorf("written again as %x", written)
 	}
 	other := place("acme")

@@ -159,9 +159,9 @@ func cutCounted(b []byte, what string, limit int) (field, rest []byte, err error
 	return b[:n:n], b[n:], nil
 }
 
-// appendHeader writes what parseHeader reads, without the body.
-func appendHeader(b []byte, h *header) []byte {
-	b = append(b, magic, version, byte(h.mode))
+// bytes writes what parse reads, without the body.
+func (h *header) bytes() []byte {
+	b := append(make([]byte, 0, fixedHeader+4+len(h.rootKey)+len(h.wrapped)), magic, version, byte(h.mode))
 	b = append(b, h.keyID[:]...)
 	if h.mode == ModeInline || h.mode == ModeStream {
 		b = binary.BigEndian.AppendUint16(b, uint16(len(h.rootKey)))

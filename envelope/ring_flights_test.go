@@ -140,7 +140,7 @@ func TestFalseEnvelopeCannotFailTheHonestFlight(t *testing.T) {
 		h, err := parseHeader(env)
 		require.NoError(t, err)
 		h.wrapped = []byte("no wrapped key")
-		false1 := append(appendHeader(nil, &h), h.body...)
+		false1 := append(h.bytes(), h.body...)
 
 		p.delay = time.Second
 		r := plainRing(t, p, nil)

@@ -27,7 +27,7 @@ func sealedInline(t *testing.T, p kmsprovider.Provider) ([]byte, header) {
 // rebuild writes an envelope with parts of another header.
 func rebuild(h header, change func(h *header)) []byte {
 	change(&h)
-	return append(appendHeader(nil, &h), h.body...)
+	return append(h.bytes(), h.body...)
 }
 
 // A flood of bad envelopes is not a flood of calls, as long as it isn't a flood

@@ -69,9 +69,9 @@ func forged(t *testing.T, n int, rootKey string, b *Binding) (inline, reference 
 	s := scratch{}
 	s.hold(k)
 	h := header{mode: ModeInline, keyID: &k.id, rootKey: []byte(rootKey), wrapped: wrapped}
-	inline = k.sealFrame(appendHeader(nil, &h), AppendString(nil, "pay to the attacker"), s.additionalData(b))
+	inline = k.sealFrame(h.bytes(), AppendString(nil, "pay to the attacker"), s.additionalData(b))
 	h = header{mode: ModeReference, keyID: &k.id}
-	reference = k.sealFrame(appendHeader(nil, &h), AppendString(nil, "pay to the attacker"), s.additionalData(b))
+	reference = k.sealFrame(h.bytes(), AppendString(nil, "pay to the attacker"), s.additionalData(b))
 	return inline, reference, rec
 }
 
@@ -170,7 +170,7 @@ func withRootKey(t *testing.T, env []byte, rootKey string) []byte {
 	h, err := parseHeader(env)
 	require.NoError(t, err)
 	h.rootKey = []byte(rootKey)
-	return append(appendHeader(nil, &h), h.body...)
+	return append(h.bytes(), h.body...)
 }
 
 // resolvingProvider knows one alias.

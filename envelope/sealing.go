@@ -157,7 +157,7 @@ func (r *KeyRing) next(ctx context.Context, scope Scope, old *dataKey) (*dataKey
 	}
 	k.rootKey = made.RootKey
 	h := header{mode: ModeInline, keyID: &k.id, rootKey: []byte(made.RootKey), wrapped: made.Wrapped}
-	k.seal = &sealing{header: appendHeader(nil, &h), budget: r.opts.MessageBudget, notAfter: time.Now().Add(r.opts.KeyAge)}
+	k.seal = &sealing{header: h.bytes(), budget: r.opts.MessageBudget, notAfter: time.Now().Add(r.opts.KeyAge)}
 	k.seal.left.Store(int64(r.opts.MessageBudget))
 	r.cacheOpening(k)
 	r.cacheSealing(k)

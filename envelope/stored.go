@@ -66,7 +66,7 @@ func (r *KeyRing) adopt(ctx context.Context, k *dataKey, rec *Record) (*dataKey,
 		return nil, errSpent
 	}
 	h := header{mode: ModeReference, keyID: &k.id}
-	k.seal = &sealing{header: appendHeader(nil, &h), budget: rec.Budget, notAfter: rec.NotAfter}
+	k.seal = &sealing{header: h.bytes(), budget: rec.Budget, notAfter: rec.NotAfter}
 	more, err := r.leaseMore(ctx, k)
 	if err != nil {
 		return nil, err

@@ -79,7 +79,7 @@ type gcmSide struct {
 func newGCMSide(t *testing.T, secret []byte, b *Binding) gcmSide {
 	t.Helper()
 	scope := b.Scope.withDefault()
-	block, err := aes.NewCipher(derive(secret, "fieldcrypt/v1 aes-256-gcm"+string(scope.canonical()), 32))
+	block, err := aes.NewCipher(derive(secret, "fieldcrypt/v1 aes-256-gcm"+string(scope.canonical())))
 	require.NoError(t, err)
 	k, err := newDataKey(bytes.Clone(secret), scope)
 	require.NoError(t, err)
@@ -170,7 +170,7 @@ func openTwoKeys(t *testing.T, secrets twoSecrets, sides map[string]*gcmSide, bo
 				}
 				r, err := NewKeyRing(secrets, RootKeys{Seal: plainRoot}, opts)
 				require.NoError(t, err)
-				_, err = r.Open(t.Context(), b, append(appendHeader(nil, &h), body...))
+				_, err = r.Open(t.Context(), b, append(h.bytes(), body...))
 				r.Close()
 				if err == nil {
 					opened++

@@ -79,7 +79,7 @@ func TestScheduleIsWipedAfterEviction(t *testing.T) {
 			aad := held.prefix
 			_, err = held.openFrame(nil, held.sealFrame(nil, AppendString(nil, "x"), aad), aad)
 			require.NoError(t, err)
-			held = nil
+			runtime.KeepAlive(held) // the last use
 			wiped := collect(func() bool {
 				r.opening.CleanUp() // a cache's buffers may hold an entry until its next upkeep
 				r.sealing.CleanUp()

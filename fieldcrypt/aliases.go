@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// The value types under plain names, for code generators and struct fields
-// that can't name a type with parameters.
+// String and its neighbours are the value types under plain names, for code
+// generators and struct fields that can't name a type with parameters.
 type (
 	String  = Value[string]          // UTF-8
 	Bytes   = Value[[]byte]          // any bytes

@@ -77,7 +77,7 @@ func (h *handle) encryptColumns(ctx context.Context, w *work, record unsafe.Poin
 			clear(frame)
 			return nil, h.failed(0, m.label, err)
 		}
-		w.seal.add(job{field: m, origin: h.originFor(&w.at, m.class)}, m.name, frame, nil)
+		w.seal.add(&job{field: m, origin: h.originFor(&w.at, m.class)}, &m.name, frame, nil)
 	}
 	if err := h.sealAll(ctx, &w.seal); err != nil {
 		return nil, err
@@ -130,7 +130,7 @@ func (h *handle) decryptColumns(ctx context.Context, w *work, record unsafe.Poin
 			return &DecryptError{[]Failure{{0, m.label, err}}}
 		}
 		j.origin = h.originFor(&w.at, m.class)
-		w.open.add(j, m.name, nil, env)
+		w.open.add(&j, &m.name, nil, env)
 	}
 	contents := make([][]byte, len(w.open.cells))
 	defer func() {

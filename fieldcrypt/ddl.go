@@ -111,11 +111,10 @@ func (h *handle) columns(d Dialect) ([]ColumnDef, error) {
 
 // sizes returns the least and the most bytes of an envelope of the field.
 func (h *handle) sizes(m *marked) (least, most int) {
-	shortest, longest := 0, 0
+	shortest := 0
+	longest, _ := h.limitOf(m)
 	if m.kind != nil && m.kind.size >= 0 {
 		shortest, longest = m.kind.size, m.kind.size
-	} else {
-		longest, _ = h.limitOf(m)
 	}
 	least, most = paddedSize(1+shortest, m.pad), paddedSize(1+longest, m.pad)
 

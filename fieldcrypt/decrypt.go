@@ -3,6 +3,7 @@ package fieldcrypt
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"unsafe"
@@ -17,7 +18,7 @@ func (h *handle) gatherEnvelopes(w *work, row int, record unsafe.Pointer) {
 	for i := range h.plan.fields {
 		m := &h.plan.fields[i]
 		if at := m.in(record); at != nil {
-			h.gatherEnvelope(w, job{value: m.kind.at(at), field: m, row: row}, m.name, nil, record)
+			h.gatherEnvelope(w, &job{value: m.kind.at(at), field: m, row: row}, &m.name, nil, record)
 		}
 	}
 	for i := range h.plan.custom {
@@ -28,20 +29,20 @@ func (h *handle) gatherEnvelopes(w *work, row int, record unsafe.Pointer) {
 		}
 		_ = m.kind.each(at, func(key string, v sensitive) error {
 			name, err := h.plan.customName(m, key)
-			h.gatherEnvelope(w, job{value: v, field: m, row: row, in: at, key: key}, name, err, record)
+			h.gatherEnvelope(w, &job{value: v, field: m, row: row, in: at, key: key}, &name, err, record)
 			return nil
 		})
 	}
 }
 
-func (h *handle) gatherEnvelope(w *work, j job, name envelope.Field, err error, record unsafe.Pointer) {
+func (h *handle) gatherEnvelope(w *work, j *job, name *envelope.Field, err error, record unsafe.Pointer) {
 	state := j.value.current()
 	if state != stateSealed && state != stateUnavailable {
 		return
 	}
 	env := j.value.sealedBytes()
 	if env == nil {
-		w.fail(&j, j.value.reason())
+		w.fail(j, j.value.reason())
 		return
 	}
 	if err == nil {
@@ -49,8 +50,8 @@ func (h *handle) gatherEnvelope(w *work, j job, name envelope.Field, err error, 
 	}
 	if err != nil {
 		j.err = err
-		w.cannot = append(w.cannot, j)
-		w.fail(&j, err)
+		w.cannot = append(w.cannot, *j)
+		w.fail(j, err)
 		return
 	}
 	j.origin = h.originFor(&w.at, j.field.class)
@@ -113,7 +114,9 @@ func (h *handle) openStrict(ctx context.Context, w *work) error {
 		})
 	}
 	if err := w.failed(); err != nil {
-		err.(*DecryptError).Failures = w.failures[:1]
+		if failed, ok := errors.AsType[*DecryptError](err); ok {
+			failed.Failures = w.failures[:1]
+		}
 		return err
 	}
 	for i := range w.open.jobs {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -122,11 +123,11 @@ func TestDecryptLeavesTheRest(t *testing.T) {
 
 type awayProvider struct {
 	kmsprovider.Provider
-	away bool
+	away atomic.Bool
 }
 
 func (p *awayProvider) Unwrap(ctx context.Context, rootKey string, wrapped []byte, ec kmsprovider.EncryptionContext) ([]byte, error) {
-	if p.away {
+	if p.away.Load() {
 		return nil, kmsprovider.ErrUnavailable
 	}
 	return p.Provider.Unwrap(ctx, rootKey, wrapped, ec)
@@ -139,7 +140,8 @@ func TestUnavailableValues(t *testing.T) {
 	read := reread(t, encrypted(t, sealer, newContact(1, "acme", "one")))
 	before := envelopeOf(t, read.Email)
 
-	provider := &awayProvider{Provider: fieldcrypttest.Provider(), away: true}
+	provider := &awayProvider{Provider: fieldcrypttest.Provider()}
+	provider.away.Store(true)
 	crypt, err := fieldcrypt.New(provider, fieldcrypt.RootKeys{Seal: fieldcrypttest.RootKey}, nil)
 	require.NoError(t, err)
 	defer crypt.Close()
@@ -155,7 +157,7 @@ func TestUnavailableValues(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, custom, "fc1.")
 
-	provider.away = false
+	provider.away.Store(false)
 	require.NoError(t, r.Decrypt(t.Context(), read))
 	requireContent(t, read, "one")
 }

@@ -18,7 +18,7 @@ func (h *handle) gatherPlain(w *work, row int, record unsafe.Pointer) error {
 		if at == nil {
 			continue
 		}
-		if err := h.gatherValue(w, job{value: m.kind.at(at), field: m, row: row}, m.name, record); err != nil {
+		if err := h.gatherValue(w, &job{value: m.kind.at(at), field: m, row: row}, &m.name, record); err != nil {
 			return err
 		}
 	}
@@ -33,7 +33,7 @@ func (h *handle) gatherPlain(w *work, row int, record unsafe.Pointer) error {
 			if err != nil {
 				return h.failed(row, m.label, err)
 			}
-			return h.gatherValue(w, job{value: v, field: m, row: row, in: at, key: key}, name, record)
+			return h.gatherValue(w, &job{value: v, field: m, row: row, in: at, key: key}, &name, record)
 		})
 		if err != nil {
 			return err
@@ -43,7 +43,7 @@ func (h *handle) gatherPlain(w *work, row int, record unsafe.Pointer) error {
 }
 
 // gatherValue notes what Encrypt has to do with one value.
-func (h *handle) gatherValue(w *work, j job, name envelope.Field, record unsafe.Pointer) error {
+func (h *handle) gatherValue(w *work, j *job, name *envelope.Field, record unsafe.Pointer) error {
 	state := j.value.current()
 	if state == stateNull {
 		return nil
@@ -53,7 +53,7 @@ func (h *handle) gatherValue(w *work, j job, name envelope.Field, record unsafe.
 	}
 	switch state {
 	case statePlain:
-		frame, err := h.frame(w, &j)
+		frame, err := h.frame(w, j)
 		if err != nil {
 			return h.failed(j.row, name.String(), err)
 		}
@@ -61,8 +61,8 @@ func (h *handle) gatherValue(w *work, j job, name envelope.Field, record unsafe.
 		w.seal.add(j, name, frame, nil)
 	case stateOpened:
 		f, o := j.value.sealedFor()
-		if f != name || o == nil || !h.holds(&w.at, j.field.class, o) {
-			return h.failed(j.row, name.String(), h.moved(f, o, name, &w.at, j.field.class))
+		if f != *name || o == nil || !h.holds(&w.at, j.field.class, o) {
+			return h.failed(j.row, name.String(), h.moved(f, o, *name, &w.at, j.field.class))
 		}
 	case stateSealed:
 		j.origin = h.originFor(&w.at, j.field.class)

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -305,14 +306,14 @@ func TestEncryptAgainChangesNothing(t *testing.T) {
 	require.Len(t, envelopeOf(t, read.Paid), 63+32)
 }
 
-type stubProvider struct {
+type denyingProvider struct {
 	kmsprovider.Provider
-	err error
+	denies atomic.Bool
 }
 
-func (p *stubProvider) GenerateDataKey(ctx context.Context, rootKey string, ec kmsprovider.EncryptionContext) (kmsprovider.DataKey, error) {
-	if p.err != nil {
-		return kmsprovider.DataKey{}, p.err
+func (p *denyingProvider) GenerateDataKey(ctx context.Context, rootKey string, ec kmsprovider.EncryptionContext) (kmsprovider.DataKey, error) {
+	if p.denies.Load() {
+		return kmsprovider.DataKey{}, kmsprovider.ErrDenied
 	}
 	return p.Provider.GenerateDataKey(ctx, rootKey, ec)
 }
@@ -534,7 +535,8 @@ func TestTenantOfTheHandle(t *testing.T) {
 
 // A key service that is away, or says no, leaves every record as it was.
 func TestKeyServiceFails(t *testing.T) {
-	provider := &stubProvider{Provider: fieldcrypttest.Provider(), err: kmsprovider.ErrDenied}
+	provider := &denyingProvider{Provider: fieldcrypttest.Provider()}
+	provider.denies.Store(true)
 	crypt, err := fieldcrypt.New(provider, fieldcrypt.RootKeys{Seal: fieldcrypttest.RootKey}, nil)
 	require.NoError(t, err)
 	defer crypt.Close()
@@ -543,7 +545,7 @@ func TestKeyServiceFails(t *testing.T) {
 	require.ErrorIs(t, r.Encrypt(t.Context(), c, d), kmsprovider.ErrDenied)
 	_, err = c.Email.Value()
 	require.ErrorIs(t, err, fieldcrypt.ErrNotEncrypted)
-	provider.err = nil
+	provider.denies.Store(false)
 	require.NoError(t, r.Encrypt(t.Context(), c, d))
 	require.NotZero(t, crypt.Stats().GenerateDataKey)
 }

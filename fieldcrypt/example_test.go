@@ -157,4 +157,3 @@ func ExampleRecords_ForTenant() {
 	// Output:
 	// fieldcrypt: Contacts.email of fieldcrypt_test.exampleContact, record 0: it belongs to tenant "globex", and the handle is for tenant "acme"
 }
-

@@ -1,6 +1,7 @@
 package fieldcrypt
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 
@@ -86,7 +87,7 @@ func (b *batch) oneKey() bool {
 	}
 	for i := range b.cells {
 		c := &b.cells[i]
-		if len(c.Envelope) < head || string(c.Envelope[:head]) != string(first.Envelope[:head]) ||
+		if len(c.Envelope) < head || !bytes.Equal(c.Envelope[:head], first.Envelope[:head]) ||
 			c.Binding.Scope != first.Binding.Scope {
 			return false
 		}

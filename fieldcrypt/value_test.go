@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"testing"
 	"time"
 
@@ -383,7 +382,7 @@ func TestReadByManyGoroutines(t *testing.T) {
 }
 
 func TestEmptyIsNotNull(t *testing.T) {
-	require.False(t, new(String).state == statePlain)
+	require.NotEqual(t, statePlain, new(String).state)
 	empty := Of("")
 	require.False(t, empty.IsNull())
 	none := Of([]byte(nil))
@@ -400,6 +399,6 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 	for err, words := range map[error]string{
 		ErrNotEncrypted: "call Encrypt", ErrNotDecrypted: "call Decrypt", ErrGob: "Plain",
 	} {
-		require.True(t, strings.Contains(err.Error(), words), err)
+		require.ErrorContains(t, err, words)
 	}
 }

@@ -122,14 +122,17 @@ func (w *work) took(frame []byte) {
 	}
 }
 
-func (b *batch) add(j job, name envelope.Field, frame, env []byte) {
-	o := j.origin
-	b.jobs = append(b.jobs, j)
-	b.cells = append(b.cells, envelope.Cell{
-		Binding:  envelope.Binding{Scope: o.scope, Field: name, Record: o.record, Unbound: o.unbound},
-		Frame:    frame,
-		Envelope: env,
-	})
+// add fills the next cell and job in their places: they are large for copies.
+func (b *batch) add(j *job, name *envelope.Field, frame, env []byte) {
+	b.jobs = append(b.jobs, *j)
+	if len(b.cells) < cap(b.cells) {
+		b.cells = b.cells[:len(b.cells)+1] // zero since end
+	} else {
+		b.cells = append(b.cells, envelope.Cell{})
+	}
+	c, o := &b.cells[len(b.cells)-1], j.origin
+	c.Binding.Scope, c.Binding.Field, c.Binding.Record, c.Binding.Unbound = o.scope, *name, o.record, o.unbound
+	c.Frame, c.Envelope = frame, env
 }
 
 // apply makes a change to the value of a job stay: an entry of a map was

@@ -25,16 +25,18 @@ def main():
         sys.exit(__doc__)
     gremlins, nested = project.tool("gremlins"), [f"{m}/" for m in project.modules() if m != "."]
     with tempfile.TemporaryDirectory(prefix="fieldcrypt-mutate-") as place:
+        tree, scratch = Path(place) / "tree", Path(place) / "scratch"
+        scratch.mkdir()
         for name in project.tracked():
             if not name.startswith(tuple(nested)):
-                copy = Path(place) / name
+                copy = tree / name
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(project.ROOT / name, copy)
         result = Path(place) / "mutation.json"
         project.check(
             [str(gremlins), "unleash", *sys.argv[2:], f"--output={result}", f"./{sys.argv[1]}"],
-            cwd=place,
-            env=os.environ | {"GOWORK": "off", "TMPDIR": place},
+            cwd=tree,
+            env=os.environ | {"GOWORK": "off", "TMPDIR": str(scratch)},
         )
         counts = json.loads(result.read_text())
     print(json.dumps({k: v for k, v in counts.items() if k != "files"}))

@@ -80,7 +80,7 @@ func roundTrip(p *probe) error {
 		{"the longest URI", func(r *envelope.Record) { r.RootKey = long512("example-kms://eu/") }},
 		{"a URI with escapes", func(r *envelope.Record) { r.RootKey = `example-kms://eu/%20Root?x='1'&y=\n` }},
 		{"the longest names", func(r *envelope.Record) {
-			r.Scope.Tenant = r.Scope.Tenant + strings.Repeat("t", maxName-len(r.Scope.Tenant))
+			r.Scope.Tenant += strings.Repeat("t", maxName-len(r.Scope.Tenant))
 			r.Scope.Class = strings.Repeat("c", maxName)
 		}},
 		{"long names of few characters", func(r *envelope.Record) { r.Scope.Class = strings.Repeat("🔑", 63) + "abc" }},

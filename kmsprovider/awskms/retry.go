@@ -52,7 +52,7 @@ func (p *Provider) call(ctx context.Context, op operation, rootKey string, attem
 			return fail(last.until(f.class, throttles))
 		case errors.Is(f.class, kmsprovider.ErrThrottled):
 			// Full jitter: whoever was throttled together comes back apart.
-			wait = rand.N(exponential(throttleBase, throttleMost, throttles))
+			wait = rand.N(exponential(throttleBase, throttleMost, throttles)) //nolint:gosec // jitter, not a secret
 			throttles++
 			if _, bounded := ctx.Deadline(); !bounded {
 				left := p.throttledFor - time.Since(start)
@@ -62,9 +62,9 @@ func (p *Provider) call(ctx context.Context, op operation, rootKey string, attem
 				}
 				wait = min(wait, left)
 			}
-		case f.class == kmsprovider.ErrUnavailable:
+		case errors.Is(f.class, kmsprovider.ErrUnavailable):
 			most := exponential(p.unreachableAfter/40, p.unreachableAfter/4, outages)
-			wait = most/2 + rand.N(most/2+1)
+			wait = most/2 + rand.N(most/2+1) //nolint:gosec // jitter, not a secret
 			outages++
 			// What is left after the wait must be enough for an answer.
 			if p.unreachableAfter-away-time.Since(began)-wait < p.unreachableAfter/20 {
@@ -78,7 +78,7 @@ func (p *Provider) call(ctx context.Context, op operation, rootKey string, attem
 		}
 		last = f
 		sleep(ctx, wait)
-		if f.class == kmsprovider.ErrUnavailable {
+		if errors.Is(f.class, kmsprovider.ErrUnavailable) {
 			away += time.Since(began) // as it was, not as it was planned
 		}
 	}
@@ -94,7 +94,7 @@ func (p *Provider) try(ctx context.Context, most time.Duration, attempt func(con
 // what the caller is told. A deadline that ended while KMS throttled is both;
 // a cancelled caller asked for the end and is told just that.
 func (f failure) until(end error, throttles int) failure {
-	if f.class == kmsprovider.ErrThrottled && errors.Is(end, context.DeadlineExceeded) {
+	if errors.Is(f.class, kmsprovider.ErrThrottled) && errors.Is(end, context.DeadlineExceeded) {
 		f.also = context.DeadlineExceeded
 		f.what += fmt.Sprintf(" %d times until the caller's deadline", throttles)
 		return f

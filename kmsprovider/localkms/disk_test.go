@@ -65,7 +65,7 @@ func TestBadFilesAreRefusedAndKept(t *testing.T) {
 			}
 			kept, err := os.ReadFile(path)
 			require.NoError(t, err)
-			require.True(t, c.content == string(kept), "a bad key file must not be replaced")
+			require.Equal(t, c.content, string(kept), "a bad key file must not be replaced")
 			requireOnly(t, path)
 		})
 	}
