@@ -151,7 +151,7 @@ func Run(t *testing.T, h Harness) {
 // returns nil if err matches none of them, or more than one: such an error
 // isn't allowed to a provider, since its callers decide by the class.
 func ClassOf(err error) error {
-	var found error
+	var found []error
 	for _, class := range []error{
 		kmsprovider.ErrUnavailable,
 		kmsprovider.ErrThrottled,
@@ -162,13 +162,13 @@ func ClassOf(err error) error {
 		context.DeadlineExceeded,
 	} {
 		if errors.Is(err, class) {
-			if found != nil {
-				return nil
-			}
-			found = class
+			found = append(found, class)
 		}
 	}
-	return found
+	if len(found) != 1 {
+		return nil
+	}
+	return found[0]
 }
 
 func (h Harness) validate() error {

@@ -45,7 +45,7 @@ func Run(ctx context.Context, pool *sql.DB, crypt *fieldcrypt.Crypt, params []db
 	if err != nil {
 		return nil, err
 	}
-	defer tx.Rollback() //nolint:errcheck // after Commit it has nothing to do
+	defer tx.Rollback() // after Commit it has nothing to do
 	queries := db.New(tx)
 	for _, p := range params {
 		if err := queries.CreateContact(ctx, p); err != nil {

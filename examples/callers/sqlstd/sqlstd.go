@@ -42,7 +42,7 @@ func Run(ctx context.Context, db *sql.DB, dialect fieldcrypt.Dialect, crypt *fie
 	if err != nil {
 		return nil, err
 	}
-	defer tx.Rollback() //nolint:errcheck // after Commit it has nothing to do
+	defer tx.Rollback() // after Commit it has nothing to do
 	if err := Insert(ctx, tx, &contact); err != nil {
 		return nil, err
 	}
