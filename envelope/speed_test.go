@@ -7,8 +7,6 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"runtime"
-	"runtime/debug"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -108,74 +106,14 @@ func (c *speedCase) limitOpen(tb testing.TB) func() {
 	}
 }
 
-// roundTime is shorter than what an operating system gives a thread at a time,
-// so that most rounds are not interrupted where other programs run too.
-const roundTime = time.Millisecond
-
-// rounds is odd, for a median that was measured.
-func rounds() int {
-	if testing.Short() || underRace() {
-		return 9
-	}
-	return scoreboard.Count(271, 2001)
-}
-
-// repeat returns the time that n calls take.
-func repeat(n int, f func()) time.Duration {
-	begun := time.Now()
-	for range n {
-		f()
-	}
-	return time.Since(begun)
-}
-
-// callsIn returns how many calls of f take about as long as a round.
-func callsIn(f func()) int {
-	n := 1
-	for {
-		took := repeat(n, f)
-		if took >= roundTime/4 {
-			return max(1, int(float64(n)*float64(roundTime)/float64(took)))
-		}
-		n *= 2
-	}
-}
-
-func median(d []time.Duration) time.Duration {
-	slices.Sort(d)
-	return d[len(d)/2]
-}
-
-// compare runs subject and limit in turns, so that both meet the same machine,
-// and returns the median time of a call of each.
-func compare(subject, limit func()) (subjectTime, limitTime time.Duration) {
-	n := callsIn(limit)
-	callsIn(subject) // brings its keys and buffers into memory
-	var subjects, limits []time.Duration
-	for range rounds() {
-		subjects = append(subjects, repeat(n, subject))
-		limits = append(limits, repeat(n, limit))
-	}
-	perCall := func(d time.Duration) time.Duration { return max(1, d/time.Duration(n)) }
-	return perCall(median(subjects)), perCall(median(limits))
-}
-
-func speedRow(t *testing.T, row, what string, target float64, subject, limit func()) {
-	t.Helper()
-	took, least := compare(subject, limit)
-	ratio := float64(took) / float64(least)
-	scoreboard.Row(t, row, ratio <= target, fmt.Sprintf("%s %.2fx", what, ratio), fmt.Sprintf("<= %.2fx", target),
-		fmt.Sprintf("ring %d ns, limit %d ns", took.Nanoseconds(), least.Nanoseconds()))
-}
-
 func TestScoreboardP1(t *testing.T) {
 	c := newSpeedCase(t, 32)
-	speedRow(t, "P1", "seal 32 bytes", 1.25, c.seal(t), c.limitSeal())
+	scoreboard.Compare(t, "P1", "seal 32 bytes", 1.25, c.seal(t), c.limitSeal())
 }
 
 func TestScoreboardP2(t *testing.T) {
 	c := newSpeedCase(t, 32)
-	speedRow(t, "P2", "open 32 bytes", 1.4, c.open(t), c.limitOpen(t))
+	scoreboard.Compare(t, "P2", "open 32 bytes", 1.4, c.open(t), c.limitOpen(t))
 }
 
 func TestScoreboardP3(t *testing.T) {
@@ -185,8 +123,8 @@ func TestScoreboardP3(t *testing.T) {
 		target float64
 	}{{"1 KiB", 1 << 10, 1.1}, {"64 KiB", 64 << 10, 1.03}} {
 		c := newSpeedCase(t, size.bytes)
-		speedRow(t, "P3", "seal "+size.name, size.target, c.seal(t), c.limitSeal())
-		speedRow(t, "P3", "open "+size.name, size.target, c.open(t), c.limitOpen(t))
+		scoreboard.Compare(t, "P3", "seal "+size.name, size.target, c.seal(t), c.limitSeal())
+		scoreboard.Compare(t, "P3", "open "+size.name, size.target, c.open(t), c.limitOpen(t))
 	}
 }
 
@@ -205,7 +143,7 @@ func TestScoreboardP4(t *testing.T) {
 		{"AppendOpen", c.appendOpen(t), 0},
 	} {
 		most := form.most
-		if underRace() {
+		if scoreboard.UnderRace() {
 			most += 2 // the race detector makes a sync.Pool forget one call's scratch in four
 		}
 		allocs := testing.AllocsPerRun(1000, form.call)
@@ -248,18 +186,18 @@ func TestScoreboardP6(t *testing.T) {
 // time of a call in each case.
 func scaling(worker func() func()) (gain float64, one, two time.Duration) {
 	first, second := worker(), worker()
-	n := callsIn(first)
+	n := scoreboard.CallsIn(first)
 	var alone, together []time.Duration
-	for range rounds() {
-		alone = append(alone, repeat(n, first))
+	for range scoreboard.Rounds() {
+		alone = append(alone, scoreboard.Repeat(n, first))
 		begun := time.Now()
 		var wg sync.WaitGroup
-		wg.Go(func() { repeat(n, second) })
-		repeat(n, first)
+		wg.Go(func() { scoreboard.Repeat(n, second) })
+		scoreboard.Repeat(n, first)
 		wg.Wait()
 		together = append(together, time.Since(begun))
 	}
-	one, two = median(alone), median(together)
+	one, two = scoreboard.Median(alone), scoreboard.Median(together)
 	return 2 * float64(one) / float64(two), one / time.Duration(n), two / time.Duration(n)
 }
 
@@ -375,12 +313,6 @@ func TestValidText(t *testing.T) {
 	}
 	require.Zero(t, differ)
 	require.Greater(t, refused, 1000)
-}
-
-// underRace reports whether the race detector is compiled in.
-func underRace() bool {
-	info, ok := debug.ReadBuildInfo()
-	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 }
 
 func benchmark(b *testing.B, f func()) {

@@ -1,0 +1,167 @@
+package fieldcrypt_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/fieldcrypt/fieldcrypt-go/fieldcrypt"
+	"github.com/fieldcrypt/fieldcrypt-go/internal/scoreboard"
+	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider"
+)
+
+// The two ways in which a careless library lets a value through in the clear:
+// what is no envelope is taken for the value, and what can't be sealed is
+// written as it is. The control takes both.
+
+type (
+	strictContact struct {
+		ID     int64             `fieldcrypt:"id"`
+		Tenant string            `fieldcrypt:"tenant"`
+		Email  fieldcrypt.String `fieldcrypt:"Contacts.email"`
+		Notes  fieldcrypt.Bytes  `fieldcrypt:"Contacts.notes,text"`
+	}
+	plainContact struct {
+		ID     int64  `fieldcrypt:"id"`
+		Tenant string `fieldcrypt:"tenant"`
+		Email  string `fieldcrypt:"Contacts.email"`
+	}
+)
+
+// plaintexts returns the i-th of many contents of a column that nobody
+// encrypted, among them some that look like envelopes.
+func plaintexts(i int) []byte {
+	text := fmt.Sprintf("canary-%d@example.com", i)
+	switch i % 8 {
+	case 1:
+		return []byte("fc1." + text)
+	case 2:
+		return []byte("\xfc\x01\x01" + text)
+	case 3:
+		return []byte("\xfc\x01\x02" + strings.Repeat(text, 20))
+	case 4:
+		return []byte(`{"email":"` + text + `"}`)
+	case 5:
+		return []byte("\xfc\x02\x01" + strings.Repeat(text, 5)) // a version to come
+	case 6:
+		return []byte("fc2.AAAA" + text)
+	case 7:
+		return []byte("\xfc\x01\x01" + strings.Repeat(text, 5)) // by reference, to a key that there isn't
+	}
+	return []byte(text)
+}
+
+// A downProvider makes no keys.
+type downProvider struct{}
+
+func (downProvider) GenerateDataKey(context.Context, string, kmsprovider.EncryptionContext) (kmsprovider.DataKey, error) {
+	return kmsprovider.DataKey{}, fmt.Errorf("%w: made-up outage", kmsprovider.ErrUnavailable)
+}
+
+func (downProvider) Unwrap(context.Context, string, []byte, kmsprovider.EncryptionContext) ([]byte, error) {
+	return nil, fmt.Errorf("%w: made-up refusal", kmsprovider.ErrDenied)
+}
+
+// passedOnRead reports whether a column's content came out as a value, or could
+// be written again.
+func passedOnRead(t *testing.T, values *fieldcrypt.Records[strictContact], plains *fieldcrypt.Records[plainContact], i int, content []byte) bool {
+	t.Helper()
+	c := strictContact{ID: int64(i + 1), Tenant: "acme"}
+	require.NoError(t, c.Email.Scan(string(content)))
+	require.NoError(t, c.Notes.Scan(content))
+	err := values.Decrypt(t.Context(), &c)
+	email, emailErr := c.Email.Plain()
+	notes, notesErr := c.Notes.Plain()
+	if err == nil || emailErr == nil || notesErr == nil || email != "" || notes != nil {
+		return true
+	}
+	var p plainContact
+	p.ID, p.Tenant = c.ID, c.Tenant
+	if err := plains.DecryptColumns(t.Context(), &p, fieldcrypt.Columns{"Contacts.email": content}); err == nil || p.Email != "" {
+		return true
+	}
+	for _, err := range []error{err, emailErr, notesErr} {
+		require.NotContains(t, err.Error(), "canary")
+	}
+	// What is kept and written again is an envelope in form, never plaintext
+	// that isn't.
+	if i%8 == 3 || i%8 == 7 {
+		return false
+	}
+	_, emailErr = c.Email.Value()
+	_, notesErr = c.Notes.Value()
+	return emailErr == nil || notesErr == nil
+}
+
+// passedOnWrite reports whether a value became writable although the key
+// service failed.
+func passedOnWrite(t *testing.T, values *fieldcrypt.Records[strictContact], plains *fieldcrypt.Records[plainContact], i int) bool {
+	t.Helper()
+	content := string(plaintexts(i &^ 7)) // UTF-8
+	c := strictContact{ID: int64(i + 1), Tenant: "acme", Email: fieldcrypt.Of(content), Notes: fieldcrypt.Of([]byte(content))}
+	if err := values.Encrypt(t.Context(), &c); err == nil {
+		return true
+	} else if !errors.Is(err, kmsprovider.ErrUnavailable) || strings.Contains(err.Error(), "canary") {
+		t.Fatalf("value %d: %v", i, err)
+	}
+	_, emailErr := c.Email.Value()
+	_, notesErr := c.Notes.Value()
+	columns, err := plains.EncryptColumns(t.Context(), &plainContact{ID: int64(i + 1), Tenant: "acme", Email: content})
+	return emailErr == nil || notesErr == nil || err == nil || len(columns) > 0
+}
+
+// A careless reader takes for the value what doesn't open, and a careless
+// writer writes what can't be sealed.
+func careless(t *testing.T, crypt *fieldcrypt.Crypt, content []byte) (read, written bool) {
+	t.Helper()
+	values := records[strictContact](t, crypt)
+	c := strictContact{ID: 1, Tenant: "acme"}
+	require.NoError(t, c.Email.Scan(content))
+	got := string(content)
+	if err := values.Decrypt(t.Context(), &c); err == nil {
+		got, err = c.Email.Plain()
+		require.NoError(t, err)
+	}
+	c.Email.Set(string(plaintexts(0)))
+	out := string(plaintexts(0))
+	if err := values.Encrypt(t.Context(), &c); err == nil {
+		sealed, err := c.Email.Value()
+		require.NoError(t, err)
+		out = string(sealed.([]byte))
+	}
+	return strings.Contains(got, "canary"), strings.Contains(out, "canary")
+}
+
+func TestScoreboardS15(t *testing.T) {
+	n := scoreboard.Count(20_000, 1_000_000)
+	crypt, err := fieldcrypt.New(downProvider{}, fieldcrypt.RootKeys{Seal: "made-up://root"}, nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, crypt.Close()) })
+	values, plains := records[strictContact](t, crypt), records[plainContact](t, crypt)
+
+	passed, controls := 0, 0
+	for i := range n / 2 {
+		if passedOnRead(t, values, plains, i, plaintexts(i)) {
+			passed++
+		}
+		if passedOnWrite(t, values, plains, i) {
+			passed++
+		}
+	}
+	const tries = 100
+	for i := range tries {
+		read, written := careless(t, crypt, plaintexts(i))
+		if read {
+			controls++
+		}
+		if written {
+			controls++
+		}
+	}
+	scoreboard.Row(t, "S15", passed == 0, fmt.Sprintf("%d of %d", passed, n), "0 of 1000000",
+		fmt.Sprintf("%d of %d where what fails is passed through", controls, 2*tries))
+}
