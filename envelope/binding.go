@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"unicode/utf8"
+	"unique"
 )
 
 // Lengths in bytes, from FORMAT.md.
@@ -54,9 +55,12 @@ func (s Scope) validate() error {
 func (s Scope) canonical() []byte { return appendLP(appendLP(nil, s.Tenant), s.Class) }
 
 // A Field is the permanent cryptographic name of a sensitive field: a module
-// (a record type, such as "Contacts") and a field name. The zero Field is not
-// valid; make one with [NewField] and keep it.
-type Field struct {
+// (a record type, such as "Contacts") and a field name. Fields of equal names
+// are equal. A Field takes 8 bytes and copies like a pointer. The zero Field is
+// not valid; make one with [NewField] and keep it.
+type Field struct{ names unique.Handle[fieldNames] }
+
+type fieldNames struct {
 	module, name string
 	canonical    string // lp(module) || lp(name)
 }
@@ -69,7 +73,8 @@ func NewField(module, name string) (Field, error) {
 	if err := checkName("field", name); err != nil {
 		return Field{}, fmt.Errorf("module %q: %w", module, err)
 	}
-	return Field{module, name, string(appendLP(appendLP(nil, module), name))}, nil
+	canonical := string(appendLP(appendLP(nil, module), name))
+	return Field{unique.Make(fieldNames{module, name, canonical})}, nil
 }
 
 // MustField is like [NewField] and panics on a bad name. It is for variables
@@ -82,18 +87,29 @@ func MustField(module, name string) Field {
 	return f
 }
 
-// Module returns the module's name.
-func (f Field) Module() string { return f.module }
+// Module returns the module's name; "" for the zero Field.
+func (f Field) Module() string {
+	if f == (Field{}) {
+		return ""
+	}
+	return f.names.Value().module
+}
 
-// Name returns the field's name without its module.
-func (f Field) Name() string { return f.name }
+// Name returns the field's name without its module; "" for the zero Field.
+func (f Field) Name() string {
+	if f == (Field{}) {
+		return ""
+	}
+	return f.names.Value().name
+}
 
 // String returns module and name with a dot between them.
 func (f Field) String() string {
-	if f.canonical == "" {
+	if f == (Field{}) {
 		return "a field without a name"
 	}
-	return f.module + "." + f.name
+	names := f.names.Value()
+	return names.module + "." + names.name
 }
 
 // A Binding is the place an envelope belongs to. An envelope opens under an
@@ -143,7 +159,7 @@ func CompositeRecord(parts ...string) (string, error) {
 // checkPlace validates what a call brings anew: the scope was checked when its
 // key was loaded, and a hit compares it byte by byte.
 func (b *Binding) checkPlace() error {
-	if b.Field.canonical == "" {
+	if b.Field == (Field{}) {
 		return malformed("the field has no name: make it with NewField")
 	}
 	if b.Unbound {
@@ -172,7 +188,7 @@ const (
 // appendPlace appends the part of the additional data that follows the key's
 // own prefix.
 func (b *Binding) appendPlace(aad []byte) []byte {
-	aad = append(aad, b.Field.canonical...)
+	aad = append(aad, b.Field.names.Value().canonical...)
 	if b.Unbound {
 		return append(aad, notBound)
 	}

@@ -107,7 +107,7 @@ func (m nameMaker) binding(scope Scope) Binding {
 // shifted returns b with the same letters in the same order, divided otherwise
 // between module, field and record, or b where that gives no good names.
 func (m nameMaker) shifted(b Binding) Binding {
-	all := b.Field.module + b.Field.name + b.Record
+	all := b.Field.Module() + b.Field.Name() + b.Record
 	first := 1 + m.IntN(len(all))
 	second := first + m.IntN(len(all)-first+1)
 	f, err := NewField(all[:first], all[first:second])
@@ -137,12 +137,12 @@ func collisions(all []prints) int {
 
 // joined is the control: the names one after the other.
 func joined(b *Binding) []byte {
-	return []byte(b.Scope.Tenant + b.Scope.Class + b.Field.module + b.Field.name + b.Record)
+	return []byte(b.Scope.Tenant + b.Scope.Class + b.Field.Module() + b.Field.Name() + b.Record)
 }
 
 // plainNames tells bindings apart in a way of its own.
 func plainNames(b *Binding) []string {
-	return []string{b.Scope.Tenant, b.Scope.Class, b.Field.module, b.Field.name, b.Record, fmt.Sprint(b.Unbound)}
+	return []string{b.Scope.Tenant, b.Scope.Class, b.Field.Module(), b.Field.Name(), b.Record, fmt.Sprint(b.Unbound)}
 }
 
 func TestScoreboardS4(t *testing.T) {

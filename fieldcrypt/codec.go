@@ -78,22 +78,31 @@ func appendFrame[T Plain](dst []byte, content *T) ([]byte, error) {
 	return dst, envelope.ErrMalformed // Plain lists no other type
 }
 
-// decodeFrame reads frame into content and keeps no part of it. Every failure
-// is envelope.ErrNotAuthentic: a frame that was sealed for this field has its
-// type.
+// decodeFrame reads frame into content, which keeps the frame's memory, or
+// wipes it. Every failure is envelope.ErrNotAuthentic: a frame that was sealed
+// for this field has its type.
 func decodeFrame[T Plain](content *T, frame []byte) error {
 	t, payload, err := envelope.ParseFrame(frame)
-	if err != nil {
-		return err
+	if err == nil && t != typeOf[T]() {
+		err = envelope.ErrNotAuthentic
 	}
-	if t != typeOf[T]() {
-		return envelope.ErrNotAuthentic
+	if err != nil {
+		clear(frame)
+		return err
 	}
 	switch p := any(content).(type) {
 	case *string:
-		*p = string(payload)
+		*p = stringOver(payload)
+		return nil
 	case *[]byte:
-		*p = bytes.Clone(payload)
+		*p = payload[:len(payload):len(payload)]
+		return nil
+	case *DecimalString:
+		*p = DecimalString(stringOver(payload))
+		return nil
+	case *json.RawMessage:
+		*p = payload[:len(payload):len(payload)]
+		return nil
 	case *int64:
 		*p = envelope.DecodeInt64(payload)
 	case *uint64:
@@ -106,11 +115,8 @@ func decodeFrame[T Plain](content *T, frame []byte) error {
 		*p = envelope.DecodeTime(payload)
 	case *CivilDate:
 		p.Year, p.Month, p.Day = envelope.DecodeDate(payload)
-	case *DecimalString:
-		*p = DecimalString(payload)
-	case *json.RawMessage:
-		*p = bytes.Clone(payload)
 	}
+	clear(frame)
 	return nil
 }
 

@@ -148,7 +148,7 @@ func (h *handle) decryptColumns(ctx context.Context, w *work, record unsafe.Poin
 				w.failures = append(w.failures, Failure{0, j.field.label, err})
 				return
 			}
-			contents[i] = append([]byte{}, frame...)
+			contents[i] = frame
 		})
 	}
 	if err := w.failed(); err != nil {

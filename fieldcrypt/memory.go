@@ -53,6 +53,10 @@ func writeBytes(p unsafe.Pointer, b []byte)  { *(*[]byte)(p) = b }
 func readStringPointer(p unsafe.Pointer) *string     { return *(**string)(p) }
 func writeStringPointer(p unsafe.Pointer, s *string) { *(**string)(p) = s }
 
+// stringOver returns the string whose bytes are b, which nobody writes to any
+// more.
+func stringOver(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
 // The text forms of a record's ID; "" stands for the zero value.
 
 func idOfInt[I int | int8 | int16 | int32 | int64](p unsafe.Pointer) string {

@@ -49,22 +49,54 @@ func (h *handle) sealTogether(ctx context.Context, cells []envelope.Cell) error 
 	return nil
 }
 
-// openAll opens every cell of the work's batch and visits its frame, or the
-// reason why there is none. The frame is wiped after the visit.
+// openAll opens every cell of the work's batch and visits its frame, which is
+// the visitor's to keep, or the reason why there is none.
 func (h *handle) openAll(ctx context.Context, w *work, visit func(i int, frame []byte, err error)) {
 	cells := w.open.cells
 	if !w.open.oneKey() {
 		h.crypt.ring.OpenAll(ctx, cells)
 		for i := range cells {
-			visit(i, cells[i].Frame, cells[i].Err)
+			frame := cells[i].Frame
+			cells[i].Frame = nil
+			visit(i, frame, cells[i].Err)
 		}
-		return // end wipes the frames
+		return
 	}
+	var memory []byte
 	for i := range cells {
-		frame, err := h.crypt.ring.AppendOpen(ctx, w.room(), &cells[i].Binding, cells[i].Envelope)
-		visit(i, frame, err)
-		clear(frame)
+		if i == 0 || w.open.jobs[i].origin != w.open.jobs[i-1].origin || cap(memory)-len(memory) < frameSize(&cells[i]) {
+			memory = make([]byte, 0, w.open.framesFrom(i))
+		}
+		start := len(memory)
+		opened, err := h.crypt.ring.AppendOpen(ctx, memory, &cells[i].Binding, cells[i].Envelope)
+		if err != nil {
+			visit(i, nil, err)
+			continue
+		}
+		memory = opened
+		visit(i, opened[start:len(opened):len(opened)], nil)
 	}
+}
+
+// frameSize returns the bytes of the frame in an envelope by reference.
+func frameSize(c *envelope.Cell) int { return max(0, len(c.Envelope)-envelope.ReferenceOverhead+1) }
+
+// framesTogether is the most bytes of frames that share memory: as long as a
+// program keeps one of them, it keeps them all.
+const framesTogether = 1024
+
+// framesFrom returns the bytes of frames, from the i-th on, that share memory:
+// those of one record, unless they are large.
+func (b *batch) framesFrom(i int) int {
+	size := frameSize(&b.cells[i])
+	for next := i + 1; next < len(b.cells) && b.jobs[next].origin == b.jobs[i].origin; next++ {
+		more := frameSize(&b.cells[next])
+		if size+more > framesTogether {
+			break
+		}
+		size += more
+	}
+	return size
 }
 
 // oneRecord reports whether all cells are of one record and scope.
@@ -103,6 +135,7 @@ func (h *handle) verify(ctx context.Context, w *work) error {
 		j := &w.open.jobs[i]
 		if err == nil {
 			_, err = j.field.payload(frame)
+			clear(frame)
 		}
 		if err != nil && failed == nil {
 			failed = h.failed(j.row, j.label(), fmt.Errorf("the envelope that was read can't be written here: %w", err))

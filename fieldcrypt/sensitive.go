@@ -69,7 +69,7 @@ type sensitive interface {
 	setOpened(env []byte, text bool, f envelope.Field, o *origin)
 
 	// decode gives a sealed, opened or unavailable value the content of its
-	// envelope. It keeps no part of frame. A frame of another type than the
+	// envelope. It keeps the frame's memory. A frame of another type than the
 	// value's is envelope.ErrNotAuthentic, and leaves the value as it was.
 	// The meaning of text is that of setOpened.
 	decode(frame []byte, f envelope.Field, o *origin, text bool) error
