@@ -47,7 +47,7 @@ func testCodec[T Plain](t *testing.T, want envelope.Type, contents ...T) {
 			frame = frame[4:]
 
 			require.NoError(t, value.Scan(envelopeOf('e')))
-			require.NoError(t, value.decode(frame, testField, testOrigin, false))
+			require.NoError(t, value.decode(bytes.Clone(frame), testField, testOrigin, false))
 			again, err := value.appendFrame(nil)
 			require.NoError(t, err)
 			require.Equal(t, frame, again)

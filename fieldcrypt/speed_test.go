@@ -3,7 +3,6 @@ package fieldcrypt_test
 import (
 	"crypto/aes"
 	"crypto/cipher"
-	"database/sql/driver"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -84,7 +83,7 @@ func encrypt5(tb testing.TB) func() {
 	}
 }
 
-// decrypt5 scans and decrypts such a record.
+// decrypt5 decrypts such a record, as it was scanned.
 func decrypt5(tb testing.TB) func() {
 	tb.Helper()
 	records, err := fieldcrypt.For[fiveFields](fieldcrypttest.NewWithStore(tb))
@@ -95,15 +94,14 @@ func decrypt5(tb testing.TB) func() {
 	}
 	ctx := tb.Context()
 	require.NoError(tb, records.Encrypt(ctx, &record))
-	var stored [5]driver.Value
-	for i, v := range record.all() {
-		stored[i], err = v.Value()
+	for _, v := range record.all() {
+		stored, err := v.Value()
 		require.NoError(tb, err)
+		require.NoError(tb, v.Scan(stored))
 	}
+	scanned := record
 	return func() {
-		for i, v := range record.all() {
-			_ = v.Scan(stored[i])
-		}
+		record = scanned
 		if err := records.Decrypt(ctx, &record); err != nil {
 			tb.Fatal(err)
 		}

@@ -347,11 +347,21 @@ func TestBytesAreCopiedInAndOut(t *testing.T) {
 		frame := envelope.AppendFrame(nil, envelope.TypeBytes, []byte("abc"))
 		var v Bytes
 		require.NoError(t, v.Scan(envelopeOf('e')))
-		require.NoError(t, v.decode(frame, testField, testOrigin, false))
-		clear(frame)
+		require.NoError(t, v.decode(frame, testField, testOrigin, false)) // and the frame is v's
 		got, err := v.Plain()
 		require.NoError(t, err)
+		clear(got)
+		got, err = v.Plain()
+		require.NoError(t, err)
 		require.Equal(t, "abc", string(got))
+		require.Equal(t, 3, cap(got), "an append would reach what is beside it")
+	})
+	t.Run("frames of what is refused are wiped", func(t *testing.T) {
+		frame := envelope.AppendFrame(nil, envelope.TypeBytes, []byte("abc"))
+		var v String
+		require.NoError(t, v.Scan(envelopeOf('e')))
+		require.ErrorIs(t, v.decode(frame, testField, testOrigin, false), envelope.ErrNotAuthentic)
+		require.Equal(t, make([]byte, 4), frame)
 	})
 	t.Run("slices from UnmarshalJSON", func(t *testing.T) {
 		in := []byte(`{"a":1}`)
