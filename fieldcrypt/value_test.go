@@ -354,7 +354,6 @@ func TestBytesAreCopiedInAndOut(t *testing.T) {
 		got, err = v.Plain()
 		require.NoError(t, err)
 		require.Equal(t, "abc", string(got))
-		require.Equal(t, 3, cap(got), "an append would reach what is beside it")
 	})
 	t.Run("frames of what is refused are wiped", func(t *testing.T) {
 		frame := envelope.AppendFrame(nil, envelope.TypeBytes, []byte("abc"))
