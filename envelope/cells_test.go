@@ -35,6 +35,7 @@ func TestSealAllOpenAll(t *testing.T) {
 				began := time.Now()
 				require.NoError(t, r.SealAll(t.Context(), cells))
 				require.Equal(t, tenants, p.generated)
+				require.Equal(t, 16, p.most, "keys made at once")
 				require.Less(t, time.Since(began), 10*time.Second, "keys were made one after the other")
 				for i := range cells {
 					require.NoError(t, cells[i].Err)
@@ -44,9 +45,11 @@ func TestSealAllOpenAll(t *testing.T) {
 				require.Zero(t, p.unwrapped)
 
 				cold := plainRing(t, p, opts)
+				p.most = 0
 				began = time.Now()
 				require.Zero(t, cold.OpenAll(t.Context(), cells))
 				require.Equal(t, tenants, p.unwrapped)
+				require.Equal(t, 16, p.most, "keys loaded at once")
 				require.Less(t, time.Since(began), 10*time.Second, "keys were loaded one after the other")
 				for i := range cells {
 					require.NoError(t, cells[i].Err)

@@ -71,8 +71,10 @@ type KeyStore interface {
 	Activate(ctx context.Context, rec Record, previous KeyID) error
 
 	// Lease takes up to n messages from what is left of an active key's
-	// budget, and answers how many it took: fewer than n at the end, then 0.
-	Lease(ctx context.Context, scope Scope, purpose Purpose, id KeyID, n uint64) (uint64, error)
+	// budget. It answers how many it took, fewer than n at the end, then 0,
+	// and how many are left after that: none of a key that isn't active, and
+	// the greatest uint64 of one whose budget isn't counted.
+	Lease(ctx context.Context, scope Scope, purpose Purpose, id KeyID, n uint64) (granted, left uint64, err error)
 }
 
 // verify checks that the secret is the key which the record names and that the

@@ -3,6 +3,7 @@ package envelope
 import (
 	"bytes"
 	"context"
+	"math"
 	"sync"
 	"time"
 )
@@ -123,25 +124,24 @@ func (m *MemoryStore) Activate(ctx context.Context, rec Record, previous KeyID) 
 }
 
 // Lease implements [KeyStore].
-func (m *MemoryStore) Lease(ctx context.Context, scope Scope, purpose Purpose, id KeyID, n uint64) (uint64, error) {
+func (m *MemoryStore) Lease(ctx context.Context, scope Scope, purpose Purpose, id KeyID, n uint64) (granted, left uint64, err error) {
 	at, err := m.lock(ctx, scope, purpose)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	defer m.mu.Unlock()
 	k, ok := m.keys[storeKey{at, id}]
-	if !ok {
-		return 0, ErrKeyNotFound
+	switch {
+	case !ok:
+		return 0, 0, ErrKeyNotFound
+	case k.State != StateActive:
+		return 0, 0, nil
+	case k.Budget == 0:
+		return n, math.MaxUint64, nil
 	}
-	if k.State != StateActive {
-		return 0, nil
-	}
-	if k.Budget == 0 {
-		return n, nil
-	}
-	n = min(n, k.Budget-k.taken)
-	k.taken += n
-	return n, nil
+	granted = min(n, k.Budget-k.taken)
+	k.taken += granted
+	return granted, k.Budget - k.taken, nil
 }
 
 // lock returns with m.mu held, unless the context has ended.

@@ -238,6 +238,30 @@ func TestRootKeys(t *testing.T) {
 	}
 }
 
+// The refusal prints the configuration that would allow the root key, with all
+// that is in it already.
+func TestRefusedRootKeyMessage(t *testing.T) {
+	sealer, err := NewKeyRing(&willingProvider{}, RootKeys{Seal: "willing://old"}, nil)
+	require.NoError(t, err)
+	defer sealer.Close()
+	env, err := sealer.Seal(t.Context(), place("acme"), AppendString(nil, "x"))
+	require.NoError(t, err)
+	for _, c := range []struct {
+		roots RootKeys
+		line  string
+	}{
+		{RootKeys{Seal: "willing://new"}, `RootKeys{Seal: "willing://new", Open: []string{"willing://old"}}`},
+		{RootKeys{Seal: "willing://new", Open: []string{"willing://older"}}, `RootKeys{Seal: "willing://new", Open: []string{"willing://older", "willing://old"}}`},
+	} {
+		r, err := NewKeyRing(&willingProvider{}, c.roots, nil)
+		require.NoError(t, err)
+		_, err = r.Open(t.Context(), place("acme"), env)
+		require.ErrorContains(t, err, `"willing://old" is not configured for tenant "acme", class "default"; if data keys of this root key are yours to open, add it: `+c.line)
+		require.ErrorContains(t, err, `open Contacts.email (tenant "acme", class "default", record "42")`)
+		require.NoError(t, r.Close())
+	}
+}
+
 // A provider that wraps under another root key than it was told to would make
 // envelopes that the same configuration refuses to open.
 func TestProviderThatSealsUnderAnotherRootKey(t *testing.T) {

@@ -21,12 +21,28 @@ type plainProvider struct {
 	keys      map[string][]byte
 	generated int
 	unwrapped int
+	inFlight  int
+	most      int // in flight at once
 	delay     time.Duration
+}
+
+// enter counts a call in flight until what it returns is called.
+func (p *plainProvider) enter() (leave func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.inFlight++
+	p.most = max(p.most, p.inFlight)
+	return func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.inFlight--
+	}
 }
 
 const plainRoot = "plain://root"
 
 func (p *plainProvider) GenerateDataKey(ctx context.Context, rootKey string, ec kmsprovider.EncryptionContext) (kmsprovider.DataKey, error) {
+	defer p.enter()()
 	p.mu.Lock()
 	p.generated++
 	n, delay := p.generated, p.delay
@@ -48,6 +64,7 @@ func (p *plainProvider) GenerateDataKey(ctx context.Context, rootKey string, ec 
 }
 
 func (p *plainProvider) Unwrap(ctx context.Context, _ string, wrapped []byte, ec kmsprovider.EncryptionContext) ([]byte, error) {
+	defer p.enter()()
 	p.mu.Lock()
 	p.unwrapped++
 	secret, ok := p.keys[string(wrapped)]

@@ -66,8 +66,8 @@ func (r *KeyRing) checkRootKey(ctx context.Context, scope Scope, uri string) err
 	if uri == sealing {
 		return nil
 	}
-	return fmt.Errorf("%w: %q is not configured for %s; if data keys of this root key are yours to open, add it: RootKeys{Seal: %q, Open: []string{%q}}",
-		ErrRootKeyNotAllowed, uri, scope, keys.Seal, uri)
+	return fmt.Errorf("%w: %q is not configured for %s; if data keys of this root key are yours to open, add it: RootKeys{Seal: %q, Open: %#v}",
+		ErrRootKeyNotAllowed, uri, scope, keys.Seal, append(slices.Clone(keys.Open), uri))
 }
 
 // resolve gives the canonical URI of a root key that the configuration names.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,6 +20,7 @@ type sealing struct {
 	budget   uint64
 	notAfter time.Time
 	left     atomic.Int64 // messages that this process may seal and no call has taken
+	ending   atomic.Bool  // with a store: little is left of the budget that all processes share
 	retryAt  atomic.Int64 // no new attempt at a successor before this, in Unix nanoseconds
 	timer    *time.Timer  // makes the next key before this one ends, then ends it
 }
@@ -80,14 +82,18 @@ func (r *KeyRing) holdSealingKey(ctx context.Context, s *scratch, scope Scope) e
 
 func makeFlight(scope Scope) string { return "make" + string(scope.canonical()) }
 
+// endShare is the part of a key's budget, and of its age, during which the next
+// key is made while writers go on with this one.
+const endShare = 8
+
 // renewAhead starts the search for more messages or the next key while there
 // are some left, so that no writer has to wait for it.
 func (r *KeyRing) renewAhead(k *dataKey) {
-	low := int64(k.seal.budget / 8)
+	low := int64(k.seal.budget / endShare)
 	if r.opts.Store != nil {
-		low = int64(leaseSize(k.seal.budget) / 4)
+		low = int64(max(leaseSize(k.seal.budget)/4, 1))
 	}
-	if k.seal.left.Load() > low {
+	if k.seal.left.Load() > low && !k.seal.ending.Load() {
 		return
 	}
 	now := time.Now().UnixNano()
@@ -96,12 +102,13 @@ func (r *KeyRing) renewAhead(k *dataKey) {
 		return
 	}
 	r.ahead(k, func(ctx context.Context) (*dataKey, error) {
-		if r.opts.Store != nil {
-			if more, err := r.leaseMore(ctx, k); more || err != nil {
-				if err == nil {
-					k.seal.retryAt.Store(0) // the pause is for attempts that brought nothing
-				}
+		if r.opts.Store != nil && !k.seal.ending.Load() {
+			if _, err := r.leaseMore(ctx, k); err != nil {
 				return k, err
+			}
+			if !k.seal.ending.Load() {
+				k.seal.retryAt.Store(0) // the pause is for attempts that brought nothing
+				return k, nil
 			}
 		}
 		return r.next(ctx, k.scope, k)
@@ -203,7 +210,7 @@ func (r *KeyRing) cacheSealing(k *dataKey) {
 	k.seal.timer = time.AfterFunc(never, func() { r.turn(k) })
 	k.sealable.Store(true)
 	remaining := time.Until(k.seal.notAfter)
-	k.seal.timer.Reset(remaining - remaining/8)
+	k.seal.timer.Reset(remaining - remaining/endShare)
 	r.sealing.Set(k.scope, k)
 	if !time.Now().Before(k.seal.notAfter) { // the end may have come before the key was in place
 		r.endSealing(k)
@@ -272,29 +279,47 @@ func (r *KeyRing) Rotate(ctx context.Context, scope Scope) (KeyID, error) {
 
 // drawnCounts is how many messages of each stored key this process has taken
 // in all. Whoever can write to the key store can reset the shared counter, but
-// not this one.
+// not this one: a key's count is kept until the key has ended and seals no more,
+// also when it has left the caches.
 type drawnCounts struct {
 	mu    sync.Mutex
-	count map[KeyID]uint64
+	count map[KeyID]drawnCount
+	sweep int // at so many counts, those of ended keys are dropped
 }
 
-// reserve counts as many of n more messages as stay within the budget, and
-// returns their number. Counting before the store is asked keeps two flights
-// from being allowed the same messages.
-func (d *drawnCounts) reserve(id KeyID, n, budget uint64) uint64 {
+type drawnCount struct {
+	messages uint64
+	until    time.Time // the key's end, which is authentic
+}
+
+// fewCounts is a number of counts that is not worth a search for ended ones.
+const fewCounts = 1024
+
+// reserve counts as many of n more messages as stay within the key's budget,
+// and returns their number. Counting before the store is asked keeps two
+// flights from being allowed the same messages.
+func (d *drawnCounts) reserve(k *dataKey, n uint64) uint64 {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.count == nil {
-		d.count = map[KeyID]uint64{}
+		d.count, d.sweep = map[KeyID]drawnCount{}, fewCounts
 	}
-	n = min(n, budget-min(budget, d.count[id]))
-	d.count[id] += n
+	if len(d.count) >= d.sweep {
+		now := time.Now()
+		maps.DeleteFunc(d.count, func(_ KeyID, c drawnCount) bool { return !now.Before(c.until) })
+		d.sweep = max(fewCounts, 2*len(d.count))
+	}
+	c := d.count[k.id]
+	n = min(n, k.seal.budget-min(k.seal.budget, c.messages))
+	d.count[k.id] = drawnCount{c.messages + n, k.seal.notAfter}
 	return n
 }
 
 // giveBack takes back a reservation that the store didn't grant.
-func (d *drawnCounts) giveBack(id KeyID, n uint64) {
+func (d *drawnCounts) giveBack(k *dataKey, n uint64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.count[id] -= n
+	if c, ok := d.count[k.id]; ok {
+		d.count[k.id] = drawnCount{c.messages - n, c.until}
+	}
 }

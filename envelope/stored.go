@@ -80,20 +80,21 @@ func (r *KeyRing) adopt(ctx context.Context, k *dataKey, rec *Record) (*dataKey,
 
 // leaseMore takes messages from the store, and reports whether there were any.
 func (r *KeyRing) leaseMore(ctx context.Context, k *dataKey) (bool, error) {
-	want := r.drawn.reserve(k.id, leaseSize(k.seal.budget), k.seal.budget)
+	want := r.drawn.reserve(k, leaseSize(k.seal.budget))
 	if want == 0 {
 		return false, nil
 	}
-	n, err := r.opts.Store.Lease(ctx, k.scope, PurposeData, k.id, want)
+	n, left, err := r.opts.Store.Lease(ctx, k.scope, PurposeData, k.id, want)
 	if err != nil {
-		r.drawn.giveBack(k.id, want)
+		r.drawn.giveBack(k, want)
 		if errors.Is(err, ErrKeyNotFound) { // what it seals could not be opened any more
 			return false, nil
 		}
 		return false, storeError(err)
 	}
 	n = min(n, want) // whatever the store says
-	r.drawn.giveBack(k.id, want-n)
+	r.drawn.giveBack(k, want-n)
+	k.seal.ending.Store(left <= k.seal.budget/endShare)
 	k.seal.left.Add(int64(n))
 	return n > 0, nil
 }

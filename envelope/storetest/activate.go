@@ -116,7 +116,7 @@ func activateDuplicate(p *probe) error {
 	if err != nil {
 		return err
 	}
-	if err := p.leases(&first, 600, 600); err != nil {
+	if err := p.leases(&first, 600, 600, 400); err != nil {
 		return err
 	}
 	again := p.record(scope, envelope.PurposeData)
@@ -127,7 +127,7 @@ func activateDuplicate(p *probe) error {
 	); err != nil {
 		return err
 	}
-	if err := p.leases(&first, 600, 400); err != nil {
+	if err := p.leases(&first, 600, 400, 0); err != nil {
 		return fmt.Errorf("after a refused Activate of the same ID: %w", err)
 	}
 	second := p.record(scope, envelope.PurposeData)

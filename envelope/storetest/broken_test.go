@@ -28,12 +28,21 @@ type broken struct {
 	release  func(bg, scope, pur, string) error
 	activate func(bg, rec, keyID) error
 	lease    func(bg, scope, pur, keyID, uint64) (uint64, error)
+	left     func(uint64) uint64
 }
 
 // newBroken returns a store with nothing wrong yet.
 func newBroken() *broken {
 	m := envelope.NewMemoryStore()
-	return &broken{m, m.Active, m.Get, m.Claim, m.Release, m.Activate, m.Lease}
+	b := &broken{m, m.Active, m.Get, m.Claim, m.Release, m.Activate, nil, func(left uint64) uint64 { return left }}
+	b.lease = b.grants
+	return b
+}
+
+// grants is what MemoryStore's Lease grants.
+func (b *broken) grants(ctx bg, s scope, p pur, id keyID, n uint64) (uint64, error) {
+	granted, _, err := b.MemoryStore.Lease(ctx, s, p, id, n)
+	return granted, err
 }
 
 func (b *broken) Active(ctx bg, s scope, p pur) (rec, error) { return b.active(ctx, s, p) }
@@ -50,8 +59,12 @@ func (b *broken) Release(ctx bg, s scope, p pur, holder string) error {
 
 func (b *broken) Activate(ctx bg, r rec, previous keyID) error { return b.activate(ctx, r, previous) }
 
-func (b *broken) Lease(ctx bg, s scope, p pur, id keyID, n uint64) (uint64, error) {
-	return b.lease(ctx, s, p, id, n)
+func (b *broken) Lease(ctx bg, s scope, p pur, id keyID, n uint64) (granted, left uint64, err error) {
+	if granted, err = b.lease(ctx, s, p, id, n); err != nil {
+		return granted, 0, err
+	}
+	_, left, _ = b.MemoryStore.Lease(context.Background(), s, p, id, 0)
+	return granted, b.left(left), nil
 }
 
 // reads has every record pass through edit on its way out.
@@ -103,7 +116,7 @@ func (b *broken) mixes(fold func(scope, pur) (scope, pur)) {
 	b.writes(func(r *rec) { r.Scope, r.Purpose = fold(r.Scope, r.Purpose) })
 	b.lease = func(ctx bg, s scope, p pur, id keyID, n uint64) (uint64, error) {
 		fs, fp := fold(s, p)
-		return m.Lease(ctx, fs, fp, id, n)
+		return b.grants(ctx, fs, fp, id, n)
 	}
 }
 

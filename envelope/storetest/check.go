@@ -160,14 +160,17 @@ func (p *probe) claims(scope envelope.Scope, holder string, lease time.Duration,
 	return nil
 }
 
-// leases fails unless Lease grants the wanted number of messages.
-func (p *probe) leases(rec *envelope.Record, n, want uint64) error {
-	got, err := p.store.Lease(p.ctx, rec.Scope, rec.Purpose, rec.KeyID, n)
-	if err != nil {
+// leases fails unless Lease grants the wanted number of messages and leaves so
+// many.
+func (p *probe) leases(rec *envelope.Record, n, want, wantLeft uint64) error {
+	got, left, err := p.store.Lease(p.ctx, rec.Scope, rec.Purpose, rec.KeyID, n)
+	switch {
+	case err != nil:
 		return fmt.Errorf("calling Lease of %d messages of a budget of %d: %w", n, rec.Budget, err)
-	}
-	if got != want {
+	case got != want:
 		return fmt.Errorf("calling Lease of %d messages of a budget of %d: got %d, want %d", n, rec.Budget, got, want)
+	case left != wantLeft:
+		return fmt.Errorf("calling Lease of %d messages of a budget of %d: got %d, and left are %d, want %d", n, rec.Budget, got, left, wantLeft)
 	}
 	return nil
 }

@@ -70,7 +70,7 @@ func (p *probe) doesNothing(ctx context.Context, name string, want error) error 
 		{"Release", func() error { return p.store.Release(ctx, rec.Scope, rec.Purpose, "holder") }},
 		{"Activate", func() error { return p.store.Activate(ctx, next, rec.KeyID) }},
 		{"Lease", func() error {
-			_, err := p.store.Lease(ctx, rec.Scope, rec.Purpose, rec.KeyID, 600)
+			_, _, err := p.store.Lease(ctx, rec.Scope, rec.Purpose, rec.KeyID, 600)
 			return err
 		}},
 	} {
@@ -93,7 +93,7 @@ func (p *probe) doesNothing(ctx context.Context, name string, want error) error 
 		err    error
 	}{
 		{"Activate", errors.Join(p.isActive(&rec), p.misses(next.Scope, next.Purpose, next.KeyID))},
-		{"Lease", p.leases(&rec, 1000, 1000)},
+		{"Lease", p.leases(&rec, 1000, 1000, 0)},
 		{"Claim", p.claims(unclaimed, "another", long, true)},
 		{"Release", p.claims(rec.Scope, "another", long, false)},
 	} {

@@ -138,7 +138,7 @@ func activateFlaws() []flaw {
 				}
 			})
 		}},
-		{"the same key again has its budget back", "activate-duplicate", "got 600, want 400", func(b *broken) {
+		{"the same key again has its budget back", "activate-duplicate", "got 600, and left are 1000, want 400", func(b *broken) {
 			var mu sync.Mutex
 			var taken uint64
 			b.activate = func(ctx bg, r rec, previous keyID) error {

@@ -39,7 +39,7 @@ func contextFlaws() []flaw {
 		}),
 		ignores("Lease", func(b *broken) {
 			b.lease = func(ctx bg, s scope, p pur, id keyID, n uint64) (uint64, error) {
-				return b.MemoryStore.Lease(on(ctx), s, p, id, n)
+				return b.grants(on(ctx), s, p, id, n)
 			}
 		}),
 		does("Claim", func(b *broken) {
@@ -60,7 +60,7 @@ func contextFlaws() []flaw {
 		}),
 		does("Lease", func(b *broken) {
 			b.lease = func(ctx bg, s scope, p pur, id keyID, n uint64) (uint64, error) {
-				n, err := b.MemoryStore.Lease(on(ctx), s, p, id, n)
+				n, err := b.grants(on(ctx), s, p, id, n)
 				return n, errors.Join(err, ctx.Err())
 			}
 		}),

@@ -41,7 +41,7 @@ func recordFlaws() []flaw {
 		}},
 		{"grants nothing of an unknown key", "not-found", "Lease of an unknown key: accepted", func(b *broken) {
 			b.lease = func(ctx bg, s scope, p pur, id keyID, n uint64) (uint64, error) {
-				n, err := b.MemoryStore.Lease(ctx, s, p, id, n)
+				n, err := b.grants(ctx, s, p, id, n)
 				if errors.Is(err, envelope.ErrKeyNotFound) {
 					err = nil
 				}

@@ -97,11 +97,11 @@ func (p *probe) apart(scopes []envelope.Scope) error {
 		if err := p.misses(other.Scope, rec.Purpose, rec.KeyID); err != nil {
 			return err
 		}
-		_, err := p.store.Lease(p.ctx, other.Scope, rec.Purpose, rec.KeyID, 1)
+		_, _, err := p.store.Lease(p.ctx, other.Scope, rec.Purpose, rec.KeyID, 1)
 		if err := notFound("Lease under another scope", err); err != nil {
 			return err
 		}
-		if err := p.leases(rec, 600, 600); err != nil {
+		if err := p.leases(rec, 600, 600, 400); err != nil {
 			return err
 		}
 	}
@@ -123,7 +123,7 @@ func (p *probe) untouched(stored []envelope.Record) error {
 		if err := p.isActive(rec); err != nil {
 			return fmt.Errorf("after another scope or purpose got a new key: %w", err)
 		}
-		if err := p.leases(rec, 600, 400); err != nil {
+		if err := p.leases(rec, 600, 400, 0); err != nil {
 			return fmt.Errorf("each of the scopes and purposes has its own budget: %w", err)
 		}
 		won, err := p.store.Claim(p.ctx, rec.Scope, rec.Purpose, "intruder", long)
@@ -167,10 +167,10 @@ func (p *probe) oneScope(written, read envelope.Scope) error {
 	if err := p.has(&seen, envelope.StateActive); err != nil {
 		return err
 	}
-	if err := p.leases(&seen, 600, 600); err != nil {
+	if err := p.leases(&seen, 600, 600, 400); err != nil {
 		return err
 	}
-	if err := p.leases(&rec, 600, 400); err != nil {
+	if err := p.leases(&rec, 600, 400, 0); err != nil {
 		return err
 	}
 	if err := p.claims(written, "one", long, true); err != nil {
@@ -217,7 +217,7 @@ func purposesApart(p *probe) error {
 		if err := p.isActive(rec); err != nil {
 			return err
 		}
-		if err := p.leases(rec, 600, 600); err != nil {
+		if err := p.leases(rec, 600, 600, 400); err != nil {
 			return err
 		}
 		for _, other := range purposes {
@@ -227,7 +227,7 @@ func purposesApart(p *probe) error {
 			if err := p.misses(scope, other, rec.KeyID); err != nil {
 				return err
 			}
-			_, err := p.store.Lease(p.ctx, scope, other, rec.KeyID, 1)
+			_, _, err := p.store.Lease(p.ctx, scope, other, rec.KeyID, 1)
 			if err := notFound("Lease under another purpose", err); err != nil {
 				return err
 			}

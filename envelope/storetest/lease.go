@@ -41,8 +41,10 @@ func leaseCounts(p *probe) error {
 		if err != nil {
 			return err
 		}
+		left := c.budget
 		for i, a := range c.asks {
-			if err := p.leases(&rec, a.n, a.want); err != nil {
+			left -= a.want
+			if err := p.leases(&rec, a.n, a.want, left); err != nil {
 				return fmt.Errorf("%s, step %d: %w", c.name, i+1, err)
 			}
 		}
@@ -54,7 +56,7 @@ func leaseCounts(p *probe) error {
 		if err := p.activate(&next, rec.KeyID); err != nil {
 			return err
 		}
-		if err := p.leases(&next, 600, 600); err != nil {
+		if err := p.leases(&next, 600, 600, next.Budget-600); err != nil {
 			return fmt.Errorf("%s: the next key has its own budget: %w", c.name, err)
 		}
 	}
@@ -68,7 +70,7 @@ func leaseNotCounted(p *probe) error {
 		return err
 	}
 	for _, n := range []uint64{1, 0, 1 << 32, math.MaxUint64, math.MaxUint64, 1} {
-		if err := p.leases(&rec, n, n); err != nil {
+		if err := p.leases(&rec, n, n, math.MaxUint64); err != nil {
 			return err
 		}
 	}
@@ -82,14 +84,18 @@ func leaseRetired(p *probe) error {
 		if err != nil {
 			return err
 		}
-		if err := p.leases(&rec, 10, 10); err != nil {
+		left := uint64(math.MaxUint64)
+		if budget > 0 {
+			left = budget - 10
+		}
+		if err := p.leases(&rec, 10, 10, left); err != nil {
 			return err
 		}
 		next := p.record(rec.Scope, rec.Purpose)
 		if err := p.activate(&next, rec.KeyID); err != nil {
 			return err
 		}
-		if err := p.leases(&rec, 10, 0); err != nil {
+		if err := p.leases(&rec, 10, 0, 0); err != nil {
 			return fmt.Errorf("a retired key: %w", err)
 		}
 	}
@@ -106,7 +112,7 @@ func leaseConcurrent(p *probe) error {
 	}
 	took, err := race(p, func(s envelope.KeyStore, _ int) (uint64, error) {
 		for sum := uint64(0); ; {
-			n, err := s.Lease(p.ctx, rec.Scope, rec.Purpose, rec.KeyID, block)
+			n, _, err := s.Lease(p.ctx, rec.Scope, rec.Purpose, rec.KeyID, block)
 			switch {
 			case err != nil:
 				return sum, err
@@ -130,5 +136,5 @@ func leaseConcurrent(p *probe) error {
 	if sum != budget {
 		return fmt.Errorf("%d racing callers of Lease were granted %d messages in all, the budget is %d", racers, sum, budget)
 	}
-	return p.leases(&rec, 1, 0)
+	return p.leases(&rec, 1, 0, 0)
 }

@@ -43,7 +43,7 @@ func nothingFound(p *probe) error {
 		if err := p.misses(stored.Scope, stored.Purpose, id); err != nil {
 			return err
 		}
-		_, err = p.store.Lease(p.ctx, stored.Scope, stored.Purpose, id, 1)
+		_, _, err = p.store.Lease(p.ctx, stored.Scope, stored.Purpose, id, 1)
 		if err := notFound("Lease of an unknown key", err); err != nil {
 			return err
 		}
@@ -169,8 +169,8 @@ func reopened(p *probe) error {
 	}{
 		{"after Activate", func() error { return there.isActive(&first) }},
 		{"after Activate", func() error { return there.has(&first, envelope.StateActive) }},
-		{"Lease here", func() error { return here.leases(&first, 900, 900) }},
-		{"after Lease", func() error { return there.leases(&first, 900, 100) }},
+		{"Lease here", func() error { return here.leases(&first, 900, 900, 100) }},
+		{"after Lease", func() error { return there.leases(&first, 900, 100, 0) }},
 		{"Claim here", func() error { return here.claims(first.Scope, "here", long, true) }},
 		{"after Claim", func() error { return there.claims(first.Scope, "there", long, false) }},
 		{"Release here", func() error { return here.store.Release(p.ctx, first.Scope, first.Purpose, "here") }},
