@@ -75,7 +75,7 @@ benchmarks: ## one iteration of each Go benchmark, to see that it runs
 
 .PHONY: scoreboard
 scoreboard: ## rows S of the scoreboard: reliability and security (FULL=1 for whole counts)
-	$(SERVERS) -- $(GOTEST) -- -count=1 -timeout=120m -run='^TestScoreboardS'
+	$(SERVERS) -- $(PYTHON) scripts/scoreboard.py
 
 .PHONY: mutate
 mutate: ## how many small changes to package envelope its tests notice

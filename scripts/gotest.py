@@ -37,6 +37,12 @@ class Tally:
         self.modules, self.packages, self.without_tests = 0, 0, []
         self.coverage, self.rows = {}, []
 
+    def join(self, other):
+        self.passed += other.passed
+        self.failed += other.failed
+        self.skipped += other.skipped
+        self.packages += other.packages
+
     def count_line(self):
         return f"{self.passed} passed, {len(self.failed)} failed, {len(self.skipped)} skipped"
 

@@ -68,12 +68,15 @@ def vetted():
     return in_each_module(["go", "vet", f"-tags={project.ALL_TAGS}", "./..."])
 
 
+def golangci(packages):
+    config, tags = f"--config={project.ROOT / '.golangci.yml'}", f"--build-tags={project.ALL_TAGS}"
+    return [str(project.tool("golangci-lint")), "run", "--allow-parallel-runners", config, tags, packages]
+
+
 def linted():
     """golangci-lint, staticcheck in it, with .golangci.yml."""
-    config, tags = f"--config={project.ROOT / '.golangci.yml'}", f"--build-tags={project.ALL_TAGS}"
-    command = [str(project.tool("golangci-lint")), "run", "--allow-parallel-runners", config, tags, "./..."]
     env = os.environ | {"GOLANGCI_LINT_CACHE": str(project.CACHE / "golangci-lint")}
-    return in_each_module(command, env=env)
+    return in_each_module(golangci("./..."), env=env)
 
 
 def free_of_known_vulnerabilities():
@@ -90,13 +93,15 @@ def free_of_known_vulnerabilities():
     return in_each_module(command)
 
 
+CHECKS = [modules_listed, formatted, python_compiles, vetted, linted, free_of_known_vulnerabilities]
+
+
 def main():
     project.stop_on_signals()
     if sys.argv[1:] == ["--format"]:
         sys.exit(project.call(gofumpt("-w"), cwd=project.ROOT))
-    checks = [modules_listed, formatted, python_compiles, vetted, linted, free_of_known_vulnerabilities]
     verdicts = {}
-    for check in checks:
+    for check in CHECKS:
         begun = time.monotonic()
         verdicts[check] = check()
         word = {True: "ok  ", False: "FAIL", None: "left out"}[verdicts[check]]

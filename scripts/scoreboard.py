@@ -1,0 +1,96 @@
+"""Prints rows S of the scoreboard: reliability and security.
+
+    python3 scripts/scoreboard.py
+
+Most rows are tests named TestScoreboardS... Three are runs of whole tools, each
+beside a control that the tool must find fault with: S19 the race detector, S20
+the tests where only FIPS 140-3 cryptography runs, S23 the linters and the
+mutation score of package envelope. FULL=1 asks for whole counts; without it the
+mutation score is that of a few files.
+"""
+
+import os
+import subprocess
+import sys
+
+import gotest
+import lint
+import mutate
+import project
+
+FULL = os.environ.get("FULL") == "1"
+CONTROLS = "./internal/scoreboard/testdata"
+SAMPLE = ["text.go", "rootkeys.go"]  # of envelope's files, for a quick mutation score
+GO_ROWS = "^TestScoreboardS"
+
+
+def row(name, ok, figure, target, control):
+    verdict = "ok" if ok else "FALLS SHORT"
+    return "\t".join([name, verdict, figure, target, control])
+
+
+def control(command, env=None):
+    """Runs a program that must fail; returns what it printed."""
+    done = subprocess.run(command, cwd=project.ROOT, env=os.environ | (env or {}), capture_output=True, text=True)
+    if done.returncode == 0:
+        sys.exit(f"the control didn't fail: {' '.join(command)}")
+    return done.stdout + done.stderr
+
+
+def suite(tags, *flags):
+    """Runs all tests of all modules, save the rows and the measurements of time."""
+    tally = gotest.Tally()
+    for folder in project.modules():
+        gotest.run(tally, folder, [f"-tags={tags}", f"-skip={gotest.MEASUREMENTS}|{GO_ROWS}", *flags])
+    return tally
+
+
+def races(tags):
+    print("\nS19: all tests under the race detector", flush=True)
+    tally = suite(tags, "-race")
+    seen = control(["go", "run", "-race", f"{CONTROLS}/race"]).count("WARNING: DATA RACE")
+    found = len(tally.failed)
+    text = f"{found} failed of {tally.passed + found} tests"
+    return tally, row("S19", found == 0, text, "0", f"a program with a race: {seen} reported")
+
+
+def fips():
+    print("\nS20: all tests without servers under GODEBUG=fips140=only", flush=True)
+    only = "GODEBUG=fips140=only"
+    tally = suite("", f"-exec=env {only}")
+    said = control(["go", "run", f"-exec=env {only}", f"{CONTROLS}/fips"]).strip().splitlines()[0]
+    found = len(tally.failed)
+    text = f"{found} failed of {tally.passed + found} tests"
+    return tally, row("S20", found == 0, text, "0", f"a caller's own nonces: {said.split(' ', 2)[-1]}")
+
+
+def findings():
+    print("\nS23: linters, then small changes to package envelope", flush=True)
+    verdicts = {check: check() for check in lint.CHECKS}
+    left_out = [check.__doc__.strip(".") for check, verdict in verdicts.items() if verdict is None]
+    bad = [check.__doc__.strip(".") for check, verdict in verdicts.items() if verdict is False]
+    seen = control(lint.golangci(f"{CONTROLS}/lint")).count("^")
+    score, tried = mutate.score("envelope", [] if FULL else mutate.all_but("envelope", SAMPLE))
+    text = f"{len(bad)} of {len(verdicts) - len(left_out)} checks found something"
+    text += "".join(f"; {name} could not run" for name in left_out)
+    text += f"; mutation score {score:.1f} % of {tried} changes" + ("" if FULL else f" to {', '.join(SAMPLE)}")
+    return row("S23", not bad and score >= mutate.TARGET, text, f"0; >= {mutate.TARGET:.0f} %", f"a faulty file: {seen} findings")
+
+
+def main():
+    project.stop_on_signals()
+    tags = ",".join(name for name, s in project.SERVERS.items() if os.environ.get(s.variable))
+    tally = gotest.Tally()
+    for folder in project.modules():
+        gotest.run(tally, folder, [f"-tags={tags}", "-count=1", "-timeout=120m", f"-run={GO_ROWS}"])
+    for part, line in [races(tags), fips()]:
+        tally.join(part)
+        tally.rows.append(line)
+    tally.rows.append(findings())
+    code = gotest.report(tally, strict=project.IN_CI)
+    short = any("\tFALLS SHORT\t" in line for line in tally.rows)
+    sys.exit(1 if code or short else 0)
+
+
+if __name__ == "__main__":
+    main()
