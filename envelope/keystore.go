@@ -1,10 +1,14 @@
 package envelope
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"errors"
 	"fmt"
+	"iter"
+	"slices"
 	"time"
 )
 
@@ -21,6 +25,17 @@ const (
 	StateDestroyed State = "destroyed" // neither, for ever; the wrapped key is gone
 )
 
+// A KeyName names one record of a key store.
+type KeyName struct {
+	Scope   Scope
+	Purpose Purpose
+	ID      KeyID
+}
+
+func (n KeyName) String() string {
+	return fmt.Sprintf("key %s (%s, purpose %q)", n.ID, n.Scope, shown(string(n.Purpose), maxName))
+}
+
 // A Record is what a key store keeps of a data key.
 type Record struct {
 	KeyID    KeyID
@@ -32,7 +47,43 @@ type Record struct {
 	Created  time.Time // whole seconds
 	NotAfter time.Time // whole seconds; it seals nothing after this; zero: no end
 	Budget   uint64    // messages it may seal in all; 0: not counted
-	Tag      [32]byte  // authenticates the rest, save RootKey, Wrapped and State
+	Tag      [32]byte  // authenticates what is above, save RootKey, Wrapped and State
+
+	// DestroyAfter is when a scheduled key may be destroyed, in whole seconds;
+	// zero in other states.
+	DestroyAfter time.Time
+
+	// Change tells of the last change of state. On a destroyed key it is the
+	// tombstone.
+	Change Change
+}
+
+// Name returns what names the record.
+func (rec *Record) Name() KeyName { return KeyName{rec.Scope, rec.Purpose, rec.KeyID} }
+
+// A Change says who changed the state of a key, when and why.
+type Change struct {
+	At  time.Time // whole seconds
+	By  string    // up to 255 bytes of UTF-8
+	Why string    // up to 1,024 bytes of UTF-8
+}
+
+// A Filter chooses records of a key store. A zero field chooses all.
+type Filter struct {
+	Tenant  string
+	Class   string
+	Purpose Purpose
+	RootKey string // URI
+	States  []State
+}
+
+// Match reports whether the filter chooses a record.
+func (f *Filter) Match(rec *Record) bool {
+	return (f.Tenant == "" || f.Tenant == rec.Scope.Tenant) &&
+		(f.Class == "" || f.Class == rec.Scope.withDefault().Class) &&
+		(f.Purpose == "" || f.Purpose == rec.Purpose) &&
+		(f.RootKey == "" || f.RootKey == rec.RootKey) &&
+		(len(f.States) == 0 || slices.Contains(f.States, rec.State))
 }
 
 // ErrConflict is what a key store answers when the scope's active key is not
@@ -75,6 +126,67 @@ type KeyStore interface {
 	// and how many are left after that: none of a key that isn't active, and
 	// the greatest uint64 of one whose budget isn't counted.
 	Lease(ctx context.Context, scope Scope, purpose Purpose, id KeyID, n uint64) (granted, left uint64, err error)
+
+	// Insert stores rec as a retired key: one that came inside an envelope. It
+	// answers ErrConflict, and changes nothing, if it has a key of that name,
+	// whatever its state.
+	Insert(ctx context.Context, rec Record) error
+
+	// Update gives a key the RootKey, Wrapped, State, DestroyAfter and Change
+	// of rec, in one step, if its record still has the RootKey, Wrapped and
+	// State of old; otherwise it answers ErrConflict and changes nothing, or
+	// ErrKeyNotFound. Nothing is changed of a destroyed key, and no key is made
+	// active: both are ErrConflict. A key that becomes destroyed loses its
+	// wrapped key for good.
+	Update(ctx context.Context, old, rec Record) error
+
+	// States returns the states of many keys, in their order: "" for one that
+	// isn't there.
+	States(ctx context.Context, keys []KeyName) ([]State, error)
+
+	// Page returns, in the order of their names, up to limit records that the
+	// filter chooses and that come after a name: tenant, class, purpose and key
+	// ID, compared as bytes. The zero name comes before all others.
+	Page(ctx context.Context, f Filter, after KeyName, limit int) ([]Record, error)
+}
+
+// Compare orders names as [KeyStore.Page] does.
+func (n KeyName) Compare(other KeyName) int {
+	return cmp.Or(
+		cmp.Compare(n.Scope.Tenant, other.Scope.Tenant),
+		cmp.Compare(n.Scope.withDefault().Class, other.Scope.withDefault().Class),
+		cmp.Compare(n.Purpose, other.Purpose),
+		bytes.Compare(n.ID[:], other.ID[:]),
+	)
+}
+
+// listPage is how many records List asks for at a time.
+const listPage = 500
+
+// List returns the records of a store that the filter chooses, in the order of
+// their names. It asks for them page by page, so that a store of any size can be
+// walked; what changes meanwhile may or may not be seen. After an error it
+// ends.
+func List(ctx context.Context, store KeyStore, f Filter) iter.Seq2[Record, error] {
+	return func(yield func(Record, error) bool) {
+		var after KeyName
+		for {
+			page, err := store.Page(ctx, f, after, listPage)
+			if err != nil {
+				yield(Record{}, storeError(err))
+				return
+			}
+			for _, rec := range page {
+				if !yield(rec, nil) {
+					return
+				}
+			}
+			if len(page) < listPage {
+				return
+			}
+			after = page[len(page)-1].Name()
+		}
+	}
 }
 
 // verify checks that the secret is the key which the record names and that the

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"math"
+	"slices"
 	"sync"
 	"time"
 )
@@ -142,6 +143,81 @@ func (m *MemoryStore) Lease(ctx context.Context, scope Scope, purpose Purpose, i
 	granted = min(n, k.Budget-k.taken)
 	k.taken += granted
 	return granted, k.Budget - k.taken, nil
+}
+
+// Insert implements [KeyStore].
+func (m *MemoryStore) Insert(ctx context.Context, rec Record) error {
+	at, err := m.lock(ctx, rec.Scope, rec.Purpose)
+	if err != nil {
+		return err
+	}
+	defer m.mu.Unlock()
+	if _, taken := m.keys[storeKey{at, rec.KeyID}]; taken {
+		return ErrConflict
+	}
+	k := &storedKey{Record: rec}
+	k.Scope, k.State, k.Wrapped = at.scope, StateRetired, bytes.Clone(rec.Wrapped)
+	m.keys[storeKey{at, rec.KeyID}] = k
+	return nil
+}
+
+// Update implements [KeyStore].
+func (m *MemoryStore) Update(ctx context.Context, old, rec Record) error {
+	at, err := m.lock(ctx, old.Scope, old.Purpose)
+	if err != nil {
+		return err
+	}
+	defer m.mu.Unlock()
+	k, ok := m.keys[storeKey{at, old.KeyID}]
+	switch {
+	case !ok:
+		return ErrKeyNotFound
+	case k.State == StateDestroyed, k.State != old.State, k.RootKey != old.RootKey, !bytes.Equal(k.Wrapped, old.Wrapped),
+		rec.State == StateActive && k.State != StateActive:
+		return ErrConflict
+	}
+	if k.State == StateActive && rec.State != StateActive {
+		delete(m.active, at)
+	}
+	k.RootKey, k.Wrapped, k.State = rec.RootKey, bytes.Clone(rec.Wrapped), rec.State
+	k.DestroyAfter, k.Change = rec.DestroyAfter, rec.Change
+	if k.State == StateDestroyed {
+		k.Wrapped = nil
+	}
+	return nil
+}
+
+// States implements [KeyStore].
+func (m *MemoryStore) States(ctx context.Context, keys []KeyName) ([]State, error) {
+	states := make([]State, len(keys))
+	for i, name := range keys {
+		at, err := m.lock(ctx, name.Scope, name.Purpose)
+		if err != nil {
+			return nil, err
+		}
+		if k, ok := m.keys[storeKey{at, name.ID}]; ok {
+			states[i] = k.State
+		}
+		m.mu.Unlock()
+	}
+	return states, nil
+}
+
+// Page implements [KeyStore].
+func (m *MemoryStore) Page(ctx context.Context, f Filter, after KeyName, limit int) ([]Record, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var page []Record
+	for _, k := range m.keys {
+		if f.Match(&k.Record) && k.Name().Compare(after) > 0 {
+			page = append(page, k.copy())
+		}
+	}
+	slices.SortFunc(page, func(a, b Record) int { return a.Name().Compare(b.Name()) })
+	return page[:min(len(page), max(limit, 0))], nil
 }
 
 // lock returns with m.mu held, unless the context has ended.
