@@ -95,9 +95,12 @@ type dataKey struct {
 	aead    cipher.AEAD
 	prefix  []byte // of the additional data: label, version, key ID, scope
 
-	openable atomic.Bool                // published for opening
-	sealable atomic.Bool                // published for sealing
-	expiry   atomic.Pointer[time.Timer] // ends openable
+	openable atomic.Bool // published for opening
+	sealable atomic.Bool // published for sealing
+
+	watch     *watch      // set before it is published
+	used      atomic.Bool // since the watch last looked
+	idleSince time.Time   // for the check of the watch alone
 
 	seal *sealing // nil for a key that only opens
 }

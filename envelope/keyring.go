@@ -38,10 +38,31 @@ type Options struct {
 	// scopes' keys for sealing. Default 10,000.
 	CacheSize int
 
-	// CacheTTL is how long a data key opens before its wrapped form is given
-	// to the key service again, and so how long a revoked service can go on
-	// reading. Default 1 hour.
+	// CacheTTL is how long the data keys in memory serve after the key service
+	// last unwrapped one under their root key, and so how long a revoked
+	// service can go on. Before it has passed the service is asked again in the
+	// background, once for each root key. Default 15 minutes, at least 1 second.
 	CacheTTL time.Duration
+
+	// CheckEachKey asks for each data key in memory and not for each root key,
+	// where a policy of the key service distinguishes encryption contexts: a
+	// call for each key and CacheTTL.
+	CheckEachKey bool
+
+	// OutageGrace is how long the data keys in memory serve after the last
+	// answer of a key service that is away, and of a key store. A refusal is no
+	// outage. Default 1 hour; less than CacheTTL stands for CacheTTL.
+	OutageGrace time.Duration
+
+	// StorePoll is how often the key store is asked about the keys in memory,
+	// and so how soon this process notices that another one rotated, suspended
+	// or destroyed them. Default 15 seconds, at least 10 milliseconds.
+	StorePoll time.Duration
+
+	// OnEvent is told what happens to keys and to what they depend on. It is
+	// called from several goroutines, must not block, and must not call the
+	// key ring.
+	OnEvent func(Event)
 
 	// LoadTimeout bounds the making or loading of one key, whoever waits for
 	// it. Default 30 seconds.
@@ -56,15 +77,19 @@ func (o *Options) withDefaults() (Options, error) {
 	setDefault(&out.MessageBudget, 1<<31)
 	setDefault(&out.KeyAge, 30*24*time.Hour)
 	setDefault(&out.CacheSize, 10_000)
-	setDefault(&out.CacheTTL, time.Hour)
+	setDefault(&out.CacheTTL, 15*time.Minute)
+	setDefault(&out.OutageGrace, time.Hour)
+	setDefault(&out.StorePoll, 15*time.Second)
 	setDefault(&out.LoadTimeout, 30*time.Second)
 	switch {
 	case out.MessageBudget > 1<<32:
 		return out, fmt.Errorf("envelope: MessageBudget is %d: random nonces are safe for at most 2^32 messages a key", out.MessageBudget)
 	case out.KeyAge < time.Minute:
 		return out, fmt.Errorf("envelope: KeyAge is %v, it must be at least 1m", out.KeyAge)
-	case out.CacheSize < 1, out.CacheTTL < 0, out.LoadTimeout < 0:
-		return out, errors.New("envelope: CacheSize, CacheTTL and LoadTimeout must be positive")
+	case out.CacheSize < 1, out.LoadTimeout < 0, out.OutageGrace < 0:
+		return out, errors.New("envelope: CacheSize, LoadTimeout and OutageGrace must be positive")
+	case out.CacheTTL < time.Second, out.StorePoll < 10*time.Millisecond:
+		return out, fmt.Errorf("envelope: CacheTTL is %v and StorePoll %v, they must be at least 1s and 10ms", out.CacheTTL, out.StorePoll)
 	}
 	return out, nil
 }
@@ -90,6 +115,9 @@ type KeyRing struct {
 	sealing *otter.Cache[Scope, *dataKey]
 	refused *otter.Cache[[32]byte, refusal]
 	drawn   drawnCounts
+	watches watches
+	checks  chan struct{} // bounds the checks at once
+	poll    poll
 	scratch atomic.Pointer[scratchPool]
 
 	flights singleflight.Group
@@ -111,12 +139,13 @@ func NewKeyRing(provider kmsprovider.Provider, roots RootKeySource, opts *Option
 	if err != nil {
 		return nil, err
 	}
-	r := &KeyRing{provider: provider, roots: roots, opts: o}
+	r := &KeyRing{provider: provider, roots: roots, opts: o, checks: make(chan struct{}, checksAtOnce)}
+	r.watches.byName = map[string]*watch{}
 	r.scratch.Store(new(scratchPool))
 	r.closed, r.close = context.WithCancel(context.Background())
 	r.opening = otter.Must(&otter.Options[KeyID, *dataKey]{
 		MaximumSize:      o.CacheSize,
-		OnAtomicDeletion: func(e otter.DeletionEvent[KeyID, *dataKey]) { e.Value.unpublishOpening() },
+		OnAtomicDeletion: func(e otter.DeletionEvent[KeyID, *dataKey]) { e.Value.openable.Store(false) },
 	})
 	r.sealing = otter.Must(&otter.Options[Scope, *dataKey]{
 		MaximumSize:      o.CacheSize,
@@ -286,6 +315,8 @@ func (r *KeyRing) Close() error {
 	r.close()
 	r.closing.Unlock()
 	r.running.Wait()
+	r.endWatches()
+	r.poll.stop()
 	r.opening.InvalidateAll()
 	r.sealing.InvalidateAll()
 	r.refused.InvalidateAll()

@@ -61,13 +61,9 @@ func (r *KeyRing) once(ctx context.Context, flight string, load func(context.Con
 // start begins a flight that nobody has to wait for.
 func (r *KeyRing) start(ctx context.Context, flight string, load func(context.Context) (*dataKey, error)) <-chan singleflight.Result {
 	return r.flights.DoChan(flight, func() (any, error) {
-		r.closing.Lock()
-		if r.closed.Err() != nil {
-			r.closing.Unlock()
+		if !r.begin() {
 			return (*dataKey)(nil), ErrClosed
 		}
-		r.running.Add(1)
-		r.closing.Unlock()
 		defer r.running.Done()
 
 		own, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), r.opts.LoadTimeout, errLoadTimeout)
@@ -85,6 +81,18 @@ func (r *KeyRing) start(ctx context.Context, flight string, load func(context.Co
 		}
 		return k, err
 	})
+}
+
+// begin counts work that Close waits for, until r.running.Done; false once the
+// ring is closed.
+func (r *KeyRing) begin() bool {
+	r.closing.Lock()
+	defer r.closing.Unlock()
+	if r.closed.Err() != nil {
+		return false
+	}
+	r.running.Add(1)
+	return true
 }
 
 var errLoadTimeout = errors.New("loading the data key took too long")
@@ -115,7 +123,7 @@ func (r *KeyRing) loadRecord(ctx context.Context, scope Scope, id KeyID, rec *Re
 	if err := rec.verify(secret); err != nil {
 		return nil, err
 	}
-	return r.publishOpening(secret, scope, rec.RootKey)
+	return r.publishOpening(secret, scope, rec.RootKey, rec.Wrapped, true)
 }
 
 // loadInline unwraps the key that an envelope carries.
@@ -147,7 +155,7 @@ func (r *KeyRing) loadInline(ctx context.Context, scope Scope, id KeyID, rootKey
 		r.refused.Set(print, refusal{until: time.Now().Add(refusalTime), holds: actual})
 		return nil, errKeyMismatch
 	}
-	return r.publishOpening(secret, scope, rootKey)
+	return r.publishOpening(secret, scope, rootKey, wrapped, true)
 }
 
 // unwrap calls the provider, for a root key that the configuration allows.
@@ -173,33 +181,32 @@ func (r *KeyRing) unwrap(ctx context.Context, scope Scope, rootKey string, wrapp
 	return secret, nil
 }
 
-// publishOpening puts a checked key into the cache, for at most the TTL.
-func (r *KeyRing) publishOpening(secret []byte, scope Scope, rootKey string) (*dataKey, error) {
+// publishOpening puts a checked key into the cache. With unwrapped, its secret
+// came from the key service just now; else it was made.
+func (r *KeyRing) publishOpening(secret []byte, scope Scope, rootKey string, wrapped []byte, unwrapped bool) (*dataKey, error) {
 	k, err := newDataKey(secret, scope)
 	if err != nil {
 		return nil, err
 	}
 	k.rootKey = rootKey
+	r.watchOver(k, wrapped, unwrapped)
 	r.cacheOpening(k)
+	kind := KeyMade
+	if unwrapped {
+		kind = KeyLoaded
+	}
+	r.tell(Event{Kind: kind, RootKey: rootKey, Scope: scope, KeyID: k.id})
 	return k, nil
 }
 
+// cacheOpening puts k, which is under its watch, into the cache.
 func (r *KeyRing) cacheOpening(k *dataKey) {
 	k.openable.Store(true)
-	k.expiry.Store(time.AfterFunc(r.opts.CacheTTL, func() {
-		k.unpublishOpening()
-		if now, ok := r.opening.GetEntryQuietly(k.id); ok && now.Value == k {
-			r.opening.Invalidate(k.id)
-		}
-	}))
 	r.opening.Set(k.id, k)
-}
-
-func (k *dataKey) unpublishOpening() {
-	k.openable.Store(false)
-	if t := k.expiry.Load(); t != nil {
-		t.Stop()
+	if k.watch.ended.Load() { // the end may have come before the key was in place
+		r.drop(k)
 	}
+	r.pollStore()
 }
 
 // A refusal remembers what a wrapping was found to be, so that a flood of bad

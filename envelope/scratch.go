@@ -28,8 +28,12 @@ func (p *scratchPool) get() *scratch {
 
 // put keeps no key that has left the caches, so that it can be wiped.
 func (p *scratchPool) put(s *scratch) {
-	if k := s.key; k != nil && !k.openable.Load() && !k.sealable.Load() {
-		s.hold(nil)
+	if k := s.key; k != nil {
+		if !k.openable.Load() && !k.sealable.Load() {
+			s.hold(nil)
+		} else if !k.used.Load() { // read by many, written by one
+			k.used.Store(true)
+		}
 	}
 	p.pool.Put(s)
 }

@@ -158,15 +158,13 @@ func (r *KeyRing) next(ctx context.Context, scope Scope, old *dataKey) (*dataKey
 		return nil, err
 	}
 	defer made.Wipe()
-	k, err := newDataKey(made.Plaintext, scope)
+	k, err := r.publishOpening(made.Plaintext, scope, made.RootKey, made.Wrapped, false)
 	if err != nil {
 		return nil, err
 	}
-	k.rootKey = made.RootKey
 	h := header{mode: ModeInline, keyID: &k.id, rootKey: []byte(made.RootKey), wrapped: made.Wrapped}
 	k.seal = &sealing{header: h.bytes(), budget: r.opts.MessageBudget, notAfter: time.Now().Add(r.opts.KeyAge)}
 	k.seal.left.Store(int64(r.opts.MessageBudget))
-	r.cacheOpening(k)
 	r.cacheSealing(k)
 	return k, nil
 }
@@ -212,7 +210,7 @@ func (r *KeyRing) cacheSealing(k *dataKey) {
 	remaining := time.Until(k.seal.notAfter)
 	k.seal.timer.Reset(remaining - remaining/endShare)
 	r.sealing.Set(k.scope, k)
-	if !time.Now().Before(k.seal.notAfter) { // the end may have come before the key was in place
+	if !time.Now().Before(k.seal.notAfter) || k.watch.ended.Load() { // the end may have come before the key was in place
 		r.endSealing(k)
 	}
 }

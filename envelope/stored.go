@@ -194,7 +194,7 @@ func (r *KeyRing) makeStored(ctx context.Context, scope Scope, previous KeyID) (
 	if err := r.opts.Store.Activate(ctx, *rec, previous); err != nil {
 		return nil, storeError(err)
 	}
-	k, err := r.publishOpening(made.Plaintext, scope, made.RootKey)
+	k, err := r.publishOpening(made.Plaintext, scope, made.RootKey, made.Wrapped, false)
 	if err != nil {
 		return nil, err
 	}

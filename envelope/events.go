@@ -1,0 +1,55 @@
+package envelope
+
+// An EventKind says what happened.
+type EventKind string
+
+// The kinds of events. Members of an [Event] that a kind doesn't name are zero.
+const (
+	// RootKeyAway: the key service didn't answer for RootKey (Err). Keys in
+	// memory serve on for Options.OutageGrace after its last answer.
+	RootKeyAway EventKind = "root key away"
+
+	// RootKeyBack: it answers again.
+	RootKeyBack EventKind = "root key back"
+
+	// GraceEnded: it hasn't answered for so long (Err) that the data keys under
+	// RootKey were dropped.
+	GraceEnded EventKind = "grace ended"
+
+	// RootKeyRefused: the key service refused RootKey for the data key KeyID of
+	// Scope (Err). All data keys under RootKey were dropped.
+	RootKeyRefused EventKind = "root key refused"
+
+	// KeyMade: a data key, KeyID, was made for Scope under RootKey.
+	KeyMade EventKind = "data key made"
+
+	// KeyLoaded: KeyID of Scope was unwrapped by RootKey.
+	KeyLoaded EventKind = "data key loaded"
+
+	// KeyStopped: KeyID of Scope neither seals nor opens any more in this
+	// process, since the key store says so.
+	KeyStopped EventKind = "data key stopped"
+
+	// StoreAway: the key store couldn't be asked about the keys in memory
+	// (Err). They serve on for Options.OutageGrace after its last answer.
+	StoreAway EventKind = "key store away"
+
+	// StoreBack: it answers again.
+	StoreBack EventKind = "key store back"
+)
+
+// An Event tells of something that an operator may want to count, log or be
+// woken for. It holds no key and no value.
+type Event struct {
+	Kind    EventKind
+	RootKey string // URI
+	Scope   Scope
+	KeyID   KeyID
+	Err     error
+}
+
+func (r *KeyRing) tell(e Event) {
+	if r.opts.OnEvent != nil {
+		r.opts.OnEvent(e)
+	}
+}

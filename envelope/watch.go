@@ -1,0 +1,279 @@
+package envelope
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider"
+)
+
+// Data keys in memory serve for as long as the key service says yes to their
+// root key. It isn't asked about each of them: for each root key, one data key
+// is unwrapped again in the background before CacheTTL has passed since the last
+// yes. A no ends all keys under the root key at once. No answer ends them when
+// OutageGrace has passed since the last yes, and not before.
+
+// A watch is what the service is asked about: a root key or, with
+// Options.CheckEachKey, one data key.
+type watch struct {
+	name    string
+	rootKey string
+	ended   atomic.Bool // its keys are to be dropped, also those that come late
+
+	// Under watches.mu:
+	scope Scope // of the data key that is unwrapped again
+	id    KeyID
+	wrap  []byte
+	good  time.Time // of the last yes
+	away  error     // why the last check had no answer; nil if it had
+	timer *time.Timer
+}
+
+type watches struct {
+	mu     sync.Mutex
+	byName map[string]*watch
+}
+
+const (
+	checksAtOnce = 16
+	idleTime     = 24 * time.Hour // a key that nobody used for so long is dropped
+	leastRetry   = time.Second    // between checks of a service that is away
+	mostRetry    = time.Minute
+)
+
+// watchOver puts k under the watch of its root key. With unwrapped, the service
+// has just said yes: it unwrapped the key.
+func (r *KeyRing) watchOver(k *dataKey, wrapped []byte, unwrapped bool) {
+	name := k.rootKey
+	if r.opts.CheckEachKey {
+		name += "\x00" + string(k.id[:])
+	}
+	r.watches.mu.Lock()
+	w := r.watches.byName[name]
+	if w == nil || w.ended.Load() {
+		w = &watch{name: name, rootKey: k.rootKey, good: time.Now()}
+		w.timer = time.AfterFunc(never, func() { r.check(w) })
+		w.timer.Reset(r.untilCheck())
+		r.watches.byName[name] = w
+	}
+	w.scope, w.id, w.wrap = k.scope, k.id, slices.Clone(wrapped)
+	back := false
+	if unwrapped {
+		w.good = time.Now()
+		back, w.away = w.away != nil, nil
+	}
+	k.watch = w
+	r.watches.mu.Unlock()
+	if back {
+		r.tell(Event{Kind: RootKeyBack, RootKey: w.rootKey})
+	}
+}
+
+// untilCheck is a part of CacheTTL that leaves time for the check itself.
+// Checks that began together drift apart.
+func (r *KeyRing) untilCheck() time.Duration {
+	ttl := r.opts.CacheTTL
+	return ttl*3/4 - rand.N(ttl/16+1) //nolint:gosec // jitter, not a secret
+}
+
+// check is what a watch's timer does: it asks the key service and looks for the
+// watch's keys that nobody uses.
+func (r *KeyRing) check(w *watch) {
+	if !r.begin() {
+		return
+	}
+	defer r.running.Done()
+	r.watches.mu.Lock()
+	if w.ended.Load() {
+		r.watches.mu.Unlock()
+		return
+	}
+	if left := r.opts.CacheTTL*5/8 - time.Since(w.good); left > 0 { // loads of other keys have asked already
+		w.timer.Reset(max(left, leastRetry/10))
+		r.watches.mu.Unlock()
+		return
+	}
+	scope, id, wrapped, until := w.scope, w.id, w.wrap, w.good.Add(r.longest())
+	r.watches.mu.Unlock()
+
+	if r.inUse(w) == 0 {
+		r.end(w)
+		return
+	}
+	err := r.ask(w.rootKey, scope, id, wrapped, until)
+	if r.closed.Err() != nil {
+		return
+	}
+	switch {
+	case err == nil:
+		r.watches.mu.Lock()
+		back := w.away != nil
+		w.good, w.away = time.Now(), nil
+		w.timer.Reset(r.untilCheck())
+		r.watches.mu.Unlock()
+		if back {
+			r.tell(Event{Kind: RootKeyBack, RootKey: w.rootKey})
+		}
+	case isNo(err):
+		r.end(w)
+		r.tell(Event{Kind: RootKeyRefused, RootKey: w.rootKey, Scope: scope, KeyID: id, Err: err})
+	case !time.Now().Before(until):
+		r.end(w)
+		r.tell(Event{Kind: GraceEnded, RootKey: w.rootKey, Err: err})
+	default:
+		r.watches.mu.Lock()
+		first := w.away == nil
+		w.away = err
+		retry := min(max(r.opts.CacheTTL/16, leastRetry), mostRetry)
+		w.timer.Reset(min(retry, max(time.Until(w.good.Add(r.longest())), 0)))
+		r.watches.mu.Unlock()
+		if first {
+			r.tell(Event{Kind: RootKeyAway, RootKey: w.rootKey, Err: err})
+		}
+	}
+}
+
+// longest is how long keys serve after the last yes, if there is no answer.
+func (r *KeyRing) longest() time.Duration { return max(r.opts.CacheTTL, r.opts.OutageGrace) }
+
+// isNo tells a refusal from an outage.
+func isNo(err error) bool {
+	return errors.Is(err, kmsprovider.ErrDenied) || errors.Is(err, kmsprovider.ErrKeyUnusable) ||
+		errors.Is(err, kmsprovider.ErrInvalidCiphertext) || errors.Is(err, ErrNotAuthentic) || errors.Is(err, ErrRootKeyNotAllowed)
+}
+
+// ask unwraps a data key again and forgets it.
+func (r *KeyRing) ask(rootKey string, scope Scope, id KeyID, wrapped []byte, until time.Time) error {
+	select {
+	case r.checks <- struct{}{}:
+		defer func() { <-r.checks }()
+	case <-r.closed.Done():
+		return ErrClosed
+	}
+	ctx, cancel := context.WithTimeout(r.closed, max(min(r.opts.LoadTimeout, time.Until(until)), leastRetry))
+	defer cancel()
+	secret, err := r.unwrap(ctx, scope, rootKey, wrapped)
+	if err != nil {
+		return err
+	}
+	defer clear(secret)
+	if deriveKeyID(secret, scope, PurposeData) != id {
+		return errKeyMismatch
+	}
+	return nil
+}
+
+// inUse counts the keys under a watch, and drops those that were not used for
+// long.
+func (r *KeyRing) inUse(w *watch) (n int) {
+	now := time.Now()
+	for _, k := range r.opening.All() {
+		if k.watch == w && r.used(k, now) {
+			n++
+		}
+	}
+	for _, k := range r.sealing.All() {
+		if k.watch == w && !k.openable.Load() && r.used(k, now) {
+			n++
+		}
+	}
+	return n
+}
+
+// used reports whether k is still of use. Only the check of its watch calls it.
+func (r *KeyRing) used(k *dataKey, now time.Time) bool {
+	switch {
+	case k.used.Swap(false) || k.idleSince.IsZero():
+		k.idleSince = now
+	case now.Sub(k.idleSince) >= idleTime:
+		r.drop(k)
+		return false
+	}
+	return true
+}
+
+// end drops all keys under a watch.
+func (r *KeyRing) end(w *watch) {
+	w.ended.Store(true)
+	r.watches.mu.Lock()
+	if r.watches.byName[w.name] == w {
+		delete(r.watches.byName, w.name)
+	}
+	w.timer.Stop()
+	r.watches.mu.Unlock()
+	for _, k := range r.opening.All() {
+		if k.watch == w {
+			r.drop(k)
+		}
+	}
+	for _, k := range r.sealing.All() {
+		if k.watch == w {
+			r.drop(k)
+		}
+	}
+}
+
+// drop takes a key out of both caches.
+func (r *KeyRing) drop(k *dataKey) {
+	k.openable.Store(false)
+	if now, ok := r.opening.GetEntryQuietly(k.id); ok && now.Value == k {
+		r.opening.Invalidate(k.id)
+	}
+	if k.seal != nil {
+		r.endSealing(k)
+	}
+}
+
+// endWatches stops the timers of all watches.
+func (r *KeyRing) endWatches() {
+	r.watches.mu.Lock()
+	defer r.watches.mu.Unlock()
+	for _, w := range r.watches.byName {
+		w.ended.Store(true)
+		w.timer.Stop()
+	}
+	clear(r.watches.byName)
+}
+
+// RootKeyHealth tells when a root key was last answered for.
+type RootKeyHealth struct {
+	RootKey string    // URI
+	Good    time.Time // of the last yes
+	Away    error     // why the last check had no answer; nil if it had
+	Until   time.Time // the data keys under it serve until then, if no further answer comes
+}
+
+func (h RootKeyHealth) String() string {
+	if h.Away == nil {
+		return fmt.Sprintf("%s: answered at %s", h.RootKey, h.Good.Format(time.RFC3339))
+	}
+	return fmt.Sprintf("%s: away since its answer at %s, keys in memory serve until %s: %v",
+		h.RootKey, h.Good.Format(time.RFC3339), h.Until.Format(time.RFC3339), h.Away)
+}
+
+// Health tells of the root keys whose data keys are in memory, by URI. With
+// CheckEachKey it has the worst of a root key's data keys.
+func (r *KeyRing) Health() []RootKeyHealth {
+	r.watches.mu.Lock()
+	defer r.watches.mu.Unlock()
+	worst := map[string]RootKeyHealth{}
+	for _, w := range r.watches.byName {
+		h := RootKeyHealth{RootKey: w.rootKey, Good: w.good, Away: w.away, Until: w.good.Add(r.longest())}
+		if seen, ok := worst[w.rootKey]; !ok || h.Good.Before(seen.Good) {
+			worst[w.rootKey] = h
+		}
+	}
+	all := make([]RootKeyHealth, 0, len(worst))
+	for _, h := range worst {
+		all = append(all, h)
+	}
+	slices.SortFunc(all, func(a, b RootKeyHealth) int { return cmp.Compare(a.RootKey, b.RootKey) })
+	return all
+}
