@@ -29,6 +29,9 @@ var (
 	// ErrKeyNotFound: the key store has no such data key for this scope.
 	ErrKeyNotFound = errors.New("data key not found")
 
+	// ErrStoreUnavailable: the key store can't be reached, or failed.
+	ErrStoreUnavailable = errors.New("key store unavailable")
+
 	// ErrKeyDestroyed: the data key was destroyed on purpose; what it sealed
 	// can't be read again.
 	ErrKeyDestroyed = errors.New("data key destroyed")

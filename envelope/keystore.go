@@ -195,6 +195,9 @@ func (rec *Record) verify(secret []byte) error {
 	if err := checkKey(secret, rec.Scope, rec.Purpose); err != nil {
 		return err
 	}
+	if rec.Created.Nanosecond() != 0 || rec.NotAfter.Nanosecond() != 0 { // the tag covers whole seconds
+		return errBadTag
+	}
 	id := deriveKeyID(secret, rec.Scope, rec.Purpose)
 	tag := recordTag(secret, rec.Scope, rec.Purpose, rec.Created, rec.NotAfter, rec.Budget)
 	if !hmac.Equal(id[:], rec.KeyID[:]) {
@@ -214,5 +217,5 @@ func (rec *Record) readable() error {
 	case StateDestroyed:
 		return ErrKeyDestroyed
 	}
-	return fmt.Errorf("%w: it is %s", ErrKeyNotFound, rec.State)
+	return fmt.Errorf("%w: the key store says that it is %q", ErrKeyNotFound, shown(string(rec.State), 32))
 }

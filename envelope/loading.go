@@ -3,6 +3,7 @@ package envelope
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -15,7 +16,8 @@ import (
 // openingKey returns the key that h names, from the cache or, once for all who
 // ask for it at the same time, from the provider.
 func (r *KeyRing) openingKey(ctx context.Context, scope Scope, h *header) (*dataKey, error) {
-	if k, ok := r.opening.GetIfPresent(*h.keyID); ok && k.scope == scope {
+	id := *h.keyID // a copy: a flight may outlive the call, whose caller may use the envelope's memory again
+	if k, ok := r.opening.GetIfPresent(id); ok && k.scope == scope && k.openable.Load() {
 		if h.mode == ModeInline && string(h.rootKey) != k.rootKey {
 			// The key is known; the root key that these bytes name must be
 			// allowed all the same.
@@ -28,19 +30,23 @@ func (r *KeyRing) openingKey(ctx context.Context, scope Scope, h *header) (*data
 	if err := scope.validate(); err != nil {
 		return nil, err
 	}
-	load := func(ctx context.Context) (*dataKey, error) { return r.loadReference(ctx, scope, *h.keyID) }
-	flight := "open" + string(scope.canonical()) + string(h.keyID[:])
+	load := func(ctx context.Context) (*dataKey, error) { return r.loadReference(ctx, scope, id) }
+	flight := "open" + string(scope.canonical()) + string(id[:])
 	if h.mode == ModeInline {
 		// The bytes are part of the flight's name: else an envelope with a
 		// true key ID and a false key could make honest calls fail.
-		rootKey, wrapped, id := string(h.rootKey), append([]byte(nil), h.wrapped...), *h.keyID
+		rootKey, wrapped := string(h.rootKey), append([]byte(nil), h.wrapped...)
 		print := wrappingPrint(scope, rootKey, wrapped)
 		flight += string(print[:])
 		load = func(ctx context.Context) (*dataKey, error) {
 			return r.loadInline(ctx, scope, id, rootKey, wrapped, print)
 		}
 	}
-	return r.once(ctx, flight, load)
+	k, err := r.once(ctx, flight, load)
+	if err == nil && (!k.is(&id) || k.scope != scope) { // a fault of ours, which must not open another key's envelope
+		return nil, errKeyMismatch
+	}
+	return k, err
 }
 
 // once runs load for all callers that ask for the same flight at the same
@@ -48,23 +54,40 @@ func (r *KeyRing) openingKey(ctx context.Context, scope Scope, h *header) (*data
 // impatience isn't the others' failure; each caller leaves when its own context
 // ends.
 func (r *KeyRing) once(ctx context.Context, flight string, load func(context.Context) (*dataKey, error)) (*dataKey, error) {
+	if err := ctx.Err(); err != nil { // else a caller that has left starts a flight for each key that it still wanted
+		return nil, fmt.Errorf("waiting for the data key: %w", err)
+	}
 	done := r.start(ctx, flight, load)
+	late := time.NewTimer(r.opts.LoadTimeout + lateBy)
+	defer late.Stop()
 	select {
 	case res := <-done:
 		k, _ := res.Val.(*dataKey)
 		return k, res.Err
 	case <-ctx.Done():
 		return nil, fmt.Errorf("waiting for the data key: %w", ctx.Err())
+	case <-late.C:
+		return nil, fmt.Errorf("%w: no answer within %v, and the provider, the key store or the source of root keys doesn't heed its context", kmsprovider.ErrUnavailable, r.opts.LoadTimeout)
 	}
 }
 
+// lateBy is how long after the end of its context a load may take to return.
+const lateBy = 5 * time.Second
+
 // start begins a flight that nobody has to wait for.
 func (r *KeyRing) start(ctx context.Context, flight string, load func(context.Context) (*dataKey, error)) <-chan singleflight.Result {
-	return r.flights.DoChan(flight, func() (any, error) {
+	return r.flights.DoChan(flight, func() (val any, err error) {
 		if !r.begin() {
 			return (*dataKey)(nil), ErrClosed
 		}
 		defer r.running.Done()
+		defer func() {
+			// In this goroutine a panic of a provider or store would end the
+			// process, whoever waits. Its value may hold a key.
+			if p := recover(); p != nil {
+				val, err = (*dataKey)(nil), fmt.Errorf("%w: the provider, the key store or the source of root keys panicked with a %T", kmsprovider.ErrUnavailable, p)
+			}
+		}()
 
 		own, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), r.opts.LoadTimeout, errLoadTimeout)
 		defer cancel()
@@ -77,7 +100,7 @@ func (r *KeyRing) start(ctx context.Context, flight string, load func(context.Co
 			return k, ErrClosed
 		case errors.Is(context.Cause(own), errLoadTimeout) && errors.Is(err, context.DeadlineExceeded):
 			// Not the caller's deadline: to the caller the service is slow.
-			return k, fmt.Errorf("%w: no answer within %v: %w", kmsprovider.ErrUnavailable, r.opts.LoadTimeout, errLoadTimeout)
+			return k, slow(err, r.opts.LoadTimeout)
 		}
 		return k, err
 	})
@@ -93,6 +116,18 @@ func (r *KeyRing) begin() bool {
 	}
 	r.running.Add(1)
 	return true
+}
+
+// slow is what callers are told of a load whose own deadline has passed. It
+// keeps the class that err has, and hides the deadline, which isn't theirs.
+func slow(err error, limit time.Duration) error {
+	class := kmsprovider.ErrUnavailable
+	for _, c := range []error{kmsprovider.ErrThrottled, ErrStoreUnavailable} {
+		if errors.Is(err, c) {
+			class = c
+		}
+	}
+	return fmt.Errorf("%w: no answer within %v: %w: %v", class, limit, errLoadTimeout, err)
 }
 
 var errLoadTimeout = errors.New("loading the data key took too long")
@@ -115,12 +150,19 @@ func (r *KeyRing) loadRecord(ctx context.Context, scope Scope, id KeyID, rec *Re
 	if err := rec.readable(); err != nil {
 		return nil, err
 	}
-	secret, err := r.unwrap(ctx, scope, rec.RootKey, rec.Wrapped)
-	if err != nil {
+	print := recordPrint(scope, rec)
+	if err := r.recallRefusal(print, KeyID{}); err != nil {
 		return nil, err
 	}
-	defer clear(secret)
-	if err := rec.verify(secret); err != nil {
+	secret, err := r.unwrap(ctx, scope, rec.RootKey, rec.Wrapped)
+	if err == nil {
+		defer clear(secret)
+		err = rec.verify(secret)
+	}
+	if err != nil {
+		if errors.Is(err, ErrNotAuthentic) {
+			r.refused.Set(print, refusal{until: time.Now().Add(refusalTime), opaque: true})
+		}
 		return nil, err
 	}
 	return r.publishOpening(secret, scope, rec.RootKey, rec.Wrapped, true)
@@ -213,8 +255,9 @@ func (r *KeyRing) cacheOpening(k *dataKey) {
 // bytes isn't a flood of calls: either the key service didn't accept it, or it
 // holds another key than the envelope says.
 type refusal struct {
-	until time.Time
-	holds KeyID // zero: not accepted
+	until  time.Time
+	holds  KeyID // zero: not accepted
+	opaque bool  // which check failed isn't told
 }
 
 const (
@@ -228,16 +271,38 @@ func wrappingPrint(scope Scope, rootKey string, wrapped []byte) [32]byte {
 	return sha256.Sum256(append(b, wrapped...))
 }
 
+// recordPrint names a record with all that verify looks at.
+func recordPrint(scope Scope, rec *Record) [32]byte {
+	b := wrappingPrint(scope, rec.RootKey, rec.Wrapped)
+	all := append(b[:], rec.Tag[:]...)
+	for _, n := range []uint64{unixOrZero(rec.Created), unixOrZero(rec.NotAfter), rec.Budget} {
+		all = binary.BigEndian.AppendUint64(all, n)
+	}
+	return sha256.Sum256(append(all, rec.KeyID[:]...))
+}
+
 func (r *KeyRing) recallRefusal(print [32]byte, id KeyID) error {
 	past, ok := r.refused.GetIfPresent(print)
 	if !ok || time.Now().After(past.until) || (past.holds != KeyID{} && past.holds == id) {
 		return nil
 	}
 	r.stats.refused.Add(1)
+	if past.opaque {
+		return errBadTag
+	}
 	if past.holds != (KeyID{}) {
 		return errKeyMismatch
 	}
 	return fmt.Errorf("%w: %w (remembered for %v, no call was made)", ErrNotAuthentic, kmsprovider.ErrInvalidCiphertext, refusalTime)
 }
 
-func storeError(err error) error { return fmt.Errorf("key store: %w", err) }
+// storeError gives what a key store answered its class: what the format knows,
+// the end of a context, or else that the store is away.
+func storeError(err error) error {
+	for _, known := range []error{ErrKeyNotFound, ErrKeyDestroyed, ErrConflict, ErrMalformed, ErrStoreUnavailable, ErrClosed, context.Canceled} {
+		if errors.Is(err, known) {
+			return fmt.Errorf("key store: %w", err)
+		}
+	}
+	return fmt.Errorf("%w: %w", ErrStoreUnavailable, err)
+}

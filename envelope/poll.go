@@ -120,7 +120,7 @@ func (r *KeyRing) heed(k *dataKey, state State) {
 		// The record is gone, or the key was never stored: it came inline.
 		// What is in memory opens, but what it would seal now could not be
 		// opened by others.
-		if k.seal != nil {
+		if k.sealable.Load() {
 			r.endSealing(k)
 		}
 	default:
@@ -132,7 +132,7 @@ func (r *KeyRing) heed(k *dataKey, state State) {
 // succeeded changes a scope over to the key that followed k, without making
 // writers wait for it.
 func (r *KeyRing) succeeded(k *dataKey) {
-	if k.seal == nil || !k.sealable.Load() {
+	if !k.sealable.Load() {
 		return
 	}
 	r.ahead(k, func(ctx context.Context) (*dataKey, error) { return r.next(ctx, k.scope, k) })

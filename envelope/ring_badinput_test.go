@@ -190,7 +190,10 @@ func TestBadOptions(t *testing.T) {
 		{"age under a minute", &plainProvider{}, roots, &Options{KeyAge: time.Second}, "at least 1m"},
 		{"negative age", &plainProvider{}, roots, &Options{KeyAge: -time.Hour}, "at least 1m"},
 		{"negative cache", &plainProvider{}, roots, &Options{CacheSize: -1}, "must be positive"},
-		{"negative TTL", &plainProvider{}, roots, &Options{CacheTTL: -1}, "must be positive"},
+		{"negative TTL", &plainProvider{}, roots, &Options{CacheTTL: -1}, "CacheTTL is -1ns"},
+		{"TTL of a moment", &plainProvider{}, roots, &Options{CacheTTL: time.Millisecond}, "CacheTTL is 1ms and StorePoll 15s, they must be at least 1s and 10ms"},
+		{"poll without a pause", &plainProvider{}, roots, &Options{StorePoll: 1}, "StorePoll 1ns"},
+		{"negative grace", &plainProvider{}, roots, &Options{OutageGrace: -1}, "must be positive"},
 		{"negative timeout", &plainProvider{}, roots, &Options{LoadTimeout: -1}, "must be positive"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -13,7 +13,7 @@ func TestDefaults(t *testing.T) {
 	r := plainRing(t, &plainProvider{}, nil)
 	require.Equal(t, Options{
 		MessageBudget: 1 << 31, KeyAge: 30 * 24 * time.Hour,
-		CacheSize: 10_000, CacheTTL: time.Hour, LoadTimeout: 30 * time.Second,
+		CacheSize: 10_000, CacheTTL: 15 * time.Minute, OutageGrace: time.Hour, StorePoll: 15 * time.Second, LoadTimeout: 30 * time.Second,
 	}, r.opts)
 }
 

@@ -66,7 +66,7 @@ func forged(t *testing.T, n int, rootKey string, b *Binding) (inline, reference 
 	rec.Tag = recordTag(secret, scope, PurposeData, rec.Created, rec.NotAfter, rec.Budget)
 	k, err := newDataKey(secret, scope)
 	require.NoError(t, err)
-	s := scratch{}
+	s := scratch{share: new(share)}
 	s.hold(k)
 	h := header{mode: ModeInline, keyID: &k.id, rootKey: []byte(rootKey), wrapped: wrapped}
 	inline = k.sealFrame(h.bytes(), AppendString(nil, "pay to the attacker"), s.additionalData(b))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -190,13 +191,46 @@ func TestSlowProvider(t *testing.T) {
 	})
 }
 
-// Another process makes the key while ours waits for the key service longer
-// than its claim lasts: ours uses that key.
-func TestClaimRunsOutWhileTheServiceIsSlow(t *testing.T) {
+// heldUpStore belongs to a process that is held up: its claims aren't renewed.
+type heldUpStore struct {
+	*MemoryStore
+	claimed atomic.Bool
+}
+
+func (s *heldUpStore) Claim(ctx context.Context, scope Scope, purpose Purpose, holder string, lease time.Duration) (bool, error) {
+	if s.claimed.Swap(true) {
+		return true, nil
+	}
+	return s.MemoryStore.Claim(ctx, scope, purpose, holder, lease)
+}
+
+// A key service that is slower than a claim lasts is asked by one process.
+func TestSlowServiceIsAskedOnce(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		store := NewMemoryStore()
+		p := &plainProvider{delay: 50 * time.Second}
+		var wg sync.WaitGroup
+		for range 8 {
+			r := plainRing(t, p, &Options{Store: store, LoadTimeout: 2 * time.Minute})
+			wg.Go(func() {
+				if _, err := r.Seal(t.Context(), place("acme"), AppendString(nil, "x")); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		require.Equal(t, 1, p.made())
+	})
+}
+
+// Another process makes the key while ours is held up for longer than its claim
+// lasts: ours uses that key.
+func TestClaimRunsOutWhileAProcessIsHeldUp(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		store := NewMemoryStore()
+		heldUp := &heldUpStore{MemoryStore: store}
 		p := &plainProvider{delay: 20 * time.Second}
-		a, b := plainRing(t, p, &Options{Store: store, LoadTimeout: time.Minute}), plainRing(t, p, &Options{Store: store})
+		a, b := plainRing(t, p, &Options{Store: heldUp, LoadTimeout: time.Minute}), plainRing(t, p, &Options{Store: store})
 		var wg sync.WaitGroup
 		wg.Go(func() {
 			if _, err := a.Seal(t.Context(), place("acme"), AppendString(nil, "x")); err != nil {

@@ -12,7 +12,9 @@ import (
 // [RootKeySource] that gives every scope the same keys.
 type RootKeys struct {
 	// Seal is the URI of the root key that wraps new data keys. A provider
-	// that knows aliases takes one here.
+	// that knows aliases takes one here. What is stored names the key behind
+	// it: before an alias is moved to another key, list the one that it leaves
+	// in Open, or what is stored can't be opened any more.
 	Seal string
 
 	// Open lists the URIs of further root keys whose data keys may be opened,
@@ -67,7 +69,7 @@ func (r *KeyRing) checkRootKey(ctx context.Context, scope Scope, uri string) err
 		return nil
 	}
 	return fmt.Errorf("%w: %q is not configured for %s; if data keys of this root key are yours to open, add it: RootKeys{Seal: %q, Open: %#v}",
-		ErrRootKeyNotAllowed, uri, scope, keys.Seal, append(slices.Clone(keys.Open), uri))
+		ErrRootKeyNotAllowed, shown(uri, maxURI), scope, keys.Seal, append(slices.Clone(keys.Open), shown(uri, maxURI)))
 }
 
 // resolve gives the canonical URI of a root key that the configuration names.

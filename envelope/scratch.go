@@ -1,6 +1,9 @@
 package envelope
 
-import "sync"
+import (
+	"runtime"
+	"sync"
+)
 
 // scratch is what one call works with and hands to the next: a buffer for the
 // additional data, and the key that was used last. Calls that follow each
@@ -8,9 +11,15 @@ import "sync"
 // in place and a few messages of its budget taken already, and so share
 // nothing with other calls.
 type scratch struct {
+	*share
+	aad []byte
+}
+
+// A share is a scratch's key with the messages of its budget that the scratch
+// may still seal.
+type share struct {
 	key  *dataKey
-	left int64 // messages of key's budget that this scratch may still seal
-	aad  []byte
+	left int64
 }
 
 // leaseBlock is the most messages that a scratch takes from a key at a time.
@@ -21,9 +30,20 @@ type scratchPool struct{ pool sync.Pool }
 func (p *scratchPool) get() *scratch {
 	s, _ := p.pool.Get().(*scratch)
 	if s == nil {
-		s = &scratch{aad: make([]byte, 0, 512)}
+		s = &scratch{share: new(share), aad: make([]byte, 0, 512)}
+		// The pool lets scratches go when the collector runs; their messages
+		// go back to the key.
+		runtime.AddCleanup(s, (*share).giveBack, s.share)
 	}
 	return s
+}
+
+// giveBack returns what is left of the key's messages.
+func (s *share) giveBack() {
+	if s.left > 0 {
+		s.key.seal.left.Add(s.left)
+		s.left = 0
+	}
 }
 
 // put keeps no key that has left the caches, so that it can be wiped.
@@ -44,10 +64,7 @@ func (s *scratch) hold(k *dataKey) {
 	if s.key == k {
 		return
 	}
-	if s.left > 0 {
-		s.key.seal.left.Add(s.left)
-		s.left = 0
-	}
+	s.giveBack()
 	s.key = k
 	s.aad = s.aad[:0]
 	if k != nil {

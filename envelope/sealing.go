@@ -2,6 +2,7 @@ package envelope
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"maps"
@@ -9,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
+
+	"github.com/maypok86/otter/v2"
 
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider"
 )
@@ -139,7 +142,7 @@ func (r *KeyRing) replenish(ctx context.Context, scope Scope) (*dataKey, error) 
 	}
 	if r.opts.Store != nil {
 		if !ok {
-			return r.stored(ctx, scope)
+			return r.searchFor(scope).active(ctx)
 		}
 		if more, err := r.leaseMore(ctx, now); more || err != nil {
 			return now, err
@@ -151,8 +154,13 @@ func (r *KeyRing) replenish(ctx context.Context, scope Scope) (*dataKey, error) 
 // next makes the data key that follows old, which may be nil without a store.
 func (r *KeyRing) next(ctx context.Context, scope Scope, old *dataKey) (*dataKey, error) {
 	if r.opts.Store != nil {
-		return r.nextStored(ctx, scope, old.id)
+		return r.searchFor(scope).next(ctx, old.id)
 	}
+	return r.nextInline(ctx, scope, old, false)
+}
+
+// nextInline makes a data key without a store, to follow old or, to rotate, any.
+func (r *KeyRing) nextInline(ctx context.Context, scope Scope, old *dataKey, rotate bool) (*dataKey, error) {
 	made, err := r.generate(ctx, scope)
 	if err != nil {
 		return nil, err
@@ -165,8 +173,7 @@ func (r *KeyRing) next(ctx context.Context, scope Scope, old *dataKey) (*dataKey
 	h := header{mode: ModeInline, keyID: &k.id, rootKey: []byte(made.RootKey), wrapped: made.Wrapped}
 	k.seal = &sealing{header: h.bytes(), budget: r.opts.MessageBudget, notAfter: time.Now().Add(r.opts.KeyAge)}
 	k.seal.left.Store(int64(r.opts.MessageBudget))
-	r.cacheSealing(k)
-	return k, nil
+	return r.cacheSealing(k, old, rotate), nil
 }
 
 // generate asks the provider for a data key, and holds the answer to the
@@ -202,17 +209,30 @@ func (r *KeyRing) generate(ctx context.Context, scope Scope) (kmsprovider.DataKe
 
 const never = 1<<63 - 1
 
-// cacheSealing makes k the key that its scope is sealed with.
-func (r *KeyRing) cacheSealing(k *dataKey) {
+// cacheSealing makes k the key that its scope is sealed with, and returns it,
+// unless the scope has meanwhile got another key than old: a slow search for the
+// next key must not undo a rotation. Then it returns that other key. With
+// rotate it follows any.
+func (r *KeyRing) cacheSealing(k, old *dataKey, rotate bool) *dataKey {
 	// The timer starts only when it is in place: it may fire at once.
 	k.seal.timer = time.AfterFunc(never, func() { r.turn(k) })
 	k.sealable.Store(true)
 	remaining := time.Until(k.seal.notAfter)
 	k.seal.timer.Reset(remaining - remaining/endShare)
-	r.sealing.Set(k.scope, k)
+	placed, _ := r.sealing.Compute(k.scope, func(now *dataKey, found bool) (*dataKey, otter.ComputeOp) {
+		if found && !rotate && now != old {
+			return now, otter.CancelOp
+		}
+		return k, otter.WriteOp
+	})
+	if placed != nil && placed != k {
+		k.unpublishSealing()
+		return placed
+	}
 	if !time.Now().Before(k.seal.notAfter) || k.watch.ended.Load() { // the end may have come before the key was in place
 		r.endSealing(k)
 	}
+	return k
 }
 
 // turn is what k's timer does: it looks for the next key, again and again so
@@ -258,16 +278,20 @@ func (r *KeyRing) Rotate(ctx context.Context, scope Scope) (KeyID, error) {
 	if err := scope.validate(); err != nil {
 		return fail(err)
 	}
-	old, _ := r.sealing.GetIfPresent(scope)
-	k, err := r.once(ctx, "rotate"+makeFlight(scope), func(ctx context.Context) (*dataKey, error) {
-		if r.opts.Store == nil || old != nil {
-			return r.next(ctx, scope, old)
+	// A flight of its own: the key must be one that nobody had before the call.
+	k, err := r.once(ctx, "rotate"+rand.Text()+makeFlight(scope), func(ctx context.Context) (*dataKey, error) {
+		if r.opts.Store == nil {
+			return r.nextInline(ctx, scope, nil, true)
 		}
+		// The store knows which key is active now, and this process's cache may
+		// not.
 		rec, err := r.opts.Store.Active(ctx, scope, PurposeData)
 		if err != nil && !errors.Is(err, ErrKeyNotFound) {
 			return nil, storeError(err)
 		}
-		return r.nextStored(ctx, scope, rec.KeyID)
+		s := r.searchFor(scope)
+		s.rotate = true
+		return s.next(ctx, rec.KeyID)
 	})
 	if err != nil {
 		return fail(err)

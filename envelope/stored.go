@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	mathrand "math/rand/v2"
 	"time"
 )
 
@@ -12,8 +13,11 @@ import (
 // messages are taken from the shared budget in leases.
 
 const (
-	claimLease = 15 * time.Second // outlives one call of the key service
-	claimPoll  = 20 * time.Millisecond
+	claimLease = 15 * time.Second // is renewed while the key service is slow
+
+	// Those who wait for another process's key look for it at first soon, then
+	// less often.
+	claimPollLeast, claimPollMost = 20 * time.Millisecond, time.Second
 
 	releaseTimeout = 5 * time.Second
 
@@ -25,57 +29,70 @@ const (
 // leaseSize is how many messages a process takes from the store at a time.
 func leaseSize(budget uint64) uint64 { return min(max(budget/64, 1), 1<<16) }
 
-// stored returns the scope's active key from the store, or makes the first
-// one.
-func (r *KeyRing) stored(ctx context.Context, scope Scope) (*dataKey, error) {
-	rec, err := r.opts.Store.Active(ctx, scope, PurposeData)
+// A search is for the key that a scope is sealed with, in the key store.
+type search struct {
+	*KeyRing
+	scope  Scope
+	before *dataKey // what the scope was sealed with when the search began
+	rotate bool     // what is found takes the place of any other key
+}
+
+func (r *KeyRing) searchFor(scope Scope) *search {
+	before, _ := r.sealing.GetIfPresent(scope)
+	return &search{KeyRing: r, scope: scope, before: before}
+}
+
+// active returns the scope's active key, or makes the first one.
+func (s *search) active(ctx context.Context) (*dataKey, error) {
+	rec, err := s.opts.Store.Active(ctx, s.scope, PurposeData)
 	switch {
 	case errors.Is(err, ErrKeyNotFound):
-		return r.nextStored(ctx, scope, KeyID{})
+		return s.next(ctx, KeyID{})
 	case err != nil:
 		return nil, storeError(err)
 	}
-	k, err := r.useRecord(ctx, scope, &rec)
-	if errors.Is(err, errSpent) {
-		return r.nextStored(ctx, scope, rec.KeyID)
+	k, err := s.use(ctx, &rec)
+	if spent, ok := errors.AsType[*spentKey](err); ok {
+		return s.next(ctx, spent.id)
 	}
 	return k, err
 }
 
-// errSpent: the key may not seal any more.
-var errSpent = errors.New("data key is past its end or its budget")
+// spentKey: the key may not seal any more.
+type spentKey struct{ id KeyID }
 
-// useRecord makes an active record's key the one that the scope is sealed with.
-func (r *KeyRing) useRecord(ctx context.Context, scope Scope, rec *Record) (*dataKey, error) {
+func (e *spentKey) Error() string { return fmt.Sprintf("data key %s is past its end or its budget", e.id) }
+
+// use makes an active record's key the one that the scope is sealed with.
+func (s *search) use(ctx context.Context, rec *Record) (*dataKey, error) {
 	if rec.State != StateActive {
-		return nil, fmt.Errorf("%w: the store calls a %s key active", ErrNotAuthentic, rec.State)
+		return nil, fmt.Errorf("%w: the key store gives a key in state %q for the active one", ErrNotAuthentic, shown(string(rec.State), 32))
 	}
-	k, err := r.loadRecord(ctx, scope, rec.KeyID, rec)
+	k, err := s.loadRecord(ctx, s.scope, rec.KeyID, rec)
 	if err != nil {
 		return nil, err
 	}
-	return r.adopt(ctx, k, rec)
+	return s.adopt(ctx, k, rec)
 }
 
 // adopt seals with k from now on. The record's dates and budget are authentic.
-func (r *KeyRing) adopt(ctx context.Context, k *dataKey, rec *Record) (*dataKey, error) {
+func (s *search) adopt(ctx context.Context, k *dataKey, rec *Record) (*dataKey, error) {
 	if rec.NotAfter.IsZero() || rec.Budget == 0 || rec.Budget > 1<<32 {
 		return nil, malformed("key record %s has no end or no budget", rec.KeyID)
 	}
 	if !time.Now().Before(rec.NotAfter) {
-		return nil, errSpent
+		return nil, &spentKey{k.id}
 	}
 	h := header{mode: ModeReference, keyID: &k.id}
 	k.seal = &sealing{header: h.bytes(), budget: rec.Budget, notAfter: rec.NotAfter}
-	more, err := r.leaseMore(ctx, k)
+	more, err := s.leaseMore(ctx, k)
 	if err != nil {
 		return nil, err
 	}
 	if !more {
-		return nil, errSpent
+		return nil, &spentKey{k.id}
 	}
-	r.cacheSealing(k)
-	return k, nil
+	return s.cacheSealing(k, s.before, s.rotate), nil
 }
 
 // leaseMore takes messages from the store, and reports whether there were any.
@@ -99,104 +116,120 @@ func (r *KeyRing) leaseMore(ctx context.Context, k *dataKey) (bool, error) {
 	return n > 0, nil
 }
 
-// nextStored makes the key that follows previous, or finds the one that
-// another process made meanwhile. Only the holder of the scope's claim asks the
-// key service for a key, so that none is made and lost.
-func (r *KeyRing) nextStored(ctx context.Context, scope Scope, previous KeyID) (*dataKey, error) {
-	holder := rand.Text()
+// next makes the key that follows previous, or finds the one that another
+// process made meanwhile. Only the holder of the scope's claim asks the key
+// service for a key, so that none is made and lost.
+func (s *search) next(ctx context.Context, previous KeyID) (*dataKey, error) {
+	holder, wait := rand.Text(), claimPollLeast
 	for spent := 0; ; {
-		won, err := r.opts.Store.Claim(ctx, scope, PurposeData, holder, claimLease)
+		won, err := s.opts.Store.Claim(ctx, s.scope, PurposeData, holder, claimLease)
 		if err != nil {
 			return nil, storeError(err)
 		}
-		k, err := r.nextClaimed(ctx, scope, &previous, won)
+		k, err := s.claimed(ctx, &previous, won, holder)
 		if won {
-			r.release(ctx, scope, holder)
+			s.release(ctx, holder)
 		}
-		if errors.Is(err, errSpent) && spent < spentAttempts {
-			spent++
-			rec, again := r.opts.Store.Active(ctx, scope, PurposeData)
-			if again != nil {
-				return nil, storeError(again)
+		if key, ok := errors.AsType[*spentKey](err); ok {
+			if spent++; spent > spentAttempts {
+				return nil, fmt.Errorf("%w: it offered %d keys that can seal nothing more; raise Options.MessageBudget if very many processes share a key: %w", ErrStoreUnavailable, spent, err)
 			}
-			previous, err = rec.KeyID, errNotYet
+			previous, err = key.id, errNotYet // not the key that is active by now, which may be a fresh one
 		}
 		if !errors.Is(err, errNotYet) {
 			return k, err
 		}
 		select {
-		case <-time.After(claimPoll):
+		case <-time.After(wait/2 + mathrand.N(wait/2)): //nolint:gosec // jitter, not a secret
+			wait = min(2*wait, claimPollMost)
 		case <-ctx.Done():
-			return nil, fmt.Errorf("waiting for another process to make the data key: %w", ctx.Err())
+			return nil, fmt.Errorf("waiting for another process to make the data key of %s: %w", s.scope, ctx.Err())
 		}
 	}
 }
 
 // release gives the claim back even when ctx has ended, but never waits for
 // long. Its failure costs no one the key that was made: the lease runs out.
-func (r *KeyRing) release(ctx context.Context, scope Scope, holder string) {
+func (s *search) release(ctx context.Context, holder string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
 	defer cancel()
-	_ = r.opts.Store.Release(ctx, scope, PurposeData, holder)
+	_ = s.opts.Store.Release(ctx, s.scope, PurposeData, holder)
+}
+
+// keepClaim renews the claim until the returned function is called, so that
+// nobody else asks a key service that is slow or throttled for the same key.
+func (s *search) keepClaim(ctx context.Context, holder string) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(claimLease / 3)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				_, _ = s.opts.Store.Claim(ctx, s.scope, PurposeData, holder, claimLease)
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return func() { cancel(); <-done }
 }
 
 // errNotYet: another process holds the claim and has not made the key yet.
 var errNotYet = errors.New("data key not made yet")
 
-// nextClaimed is one attempt at the key that follows previous.
-func (r *KeyRing) nextClaimed(ctx context.Context, scope Scope, previous *KeyID, won bool) (*dataKey, error) {
-	rec, err := r.opts.Store.Active(ctx, scope, PurposeData)
+// claimed is one attempt at the key that follows previous.
+func (s *search) claimed(ctx context.Context, previous *KeyID, won bool, holder string) (*dataKey, error) {
+	rec, err := s.opts.Store.Active(ctx, s.scope, PurposeData)
 	switch {
 	case err != nil && !errors.Is(err, ErrKeyNotFound):
 		return nil, storeError(err)
 	case err == nil && rec.KeyID != *previous: // another process was faster
-		k, err := r.useRecord(ctx, scope, &rec)
-		if errors.Is(err, errSpent) {
-			*previous = rec.KeyID
-			return nil, errNotYet
-		}
-		return k, err
+		return s.use(ctx, &rec)
 	case !won:
 		return nil, errNotYet
 	case err != nil:
 		// The key that was active is none any more: suspended, destroyed or lost.
 		*previous = KeyID{}
 	}
-	k, err := r.makeStored(ctx, scope, *previous)
+	k, err := s.make(ctx, *previous, holder)
 	if !errors.Is(err, ErrConflict) {
-		return k, err // errSpent: others took all of its messages at once
+		return k, err // spentKey: others took all of its messages at once
 	}
-	// The claim ran out while the key service was slow, and another process
-	// made the key. One look, not a loop: a store that contradicts itself must
-	// not cost one key after the other.
-	rec, again := r.opts.Store.Active(ctx, scope, PurposeData)
+	// The claim ran out while this process was held up, and another one made
+	// the key. One look, not a loop: a store that contradicts itself must not
+	// cost one key after the other.
+	rec, again := s.opts.Store.Active(ctx, s.scope, PurposeData)
 	if again != nil || rec.KeyID == *previous {
 		return nil, err
 	}
-	return r.useRecord(ctx, scope, &rec)
+	return s.use(ctx, &rec)
 }
 
-// makeStored asks for a data key and stores it before anything is sealed with
-// it.
-func (r *KeyRing) makeStored(ctx context.Context, scope Scope, previous KeyID) (*dataKey, error) {
-	made, err := r.generate(ctx, scope)
+// make asks for a data key and stores it before anything is sealed with it.
+func (s *search) make(ctx context.Context, previous KeyID, holder string) (*dataKey, error) {
+	stop := s.keepClaim(ctx, holder)
+	made, err := s.generate(ctx, s.scope)
+	stop()
 	if err != nil {
 		return nil, err
 	}
 	defer made.Wipe()
 	now := time.Now().Truncate(time.Second)
 	rec := &Record{
-		KeyID: deriveKeyID(made.Plaintext, scope, PurposeData), Scope: scope, Purpose: PurposeData,
+		KeyID: deriveKeyID(made.Plaintext, s.scope, PurposeData), Scope: s.scope, Purpose: PurposeData,
 		RootKey: made.RootKey, Wrapped: made.Wrapped, State: StateActive,
-		Created: now, NotAfter: now.Add(r.opts.KeyAge).Truncate(time.Second), Budget: r.opts.MessageBudget,
+		Created: now, NotAfter: now.Add(s.opts.KeyAge).Truncate(time.Second), Budget: s.opts.MessageBudget,
 	}
-	rec.Tag = recordTag(made.Plaintext, scope, PurposeData, rec.Created, rec.NotAfter, rec.Budget)
-	if err := r.opts.Store.Activate(ctx, *rec, previous); err != nil {
+	rec.Tag = recordTag(made.Plaintext, s.scope, PurposeData, rec.Created, rec.NotAfter, rec.Budget)
+	if err := s.opts.Store.Activate(ctx, *rec, previous); err != nil {
 		return nil, storeError(err)
 	}
-	k, err := r.publishOpening(made.Plaintext, scope, made.RootKey, made.Wrapped, false)
+	k, err := s.publishOpening(made.Plaintext, s.scope, made.RootKey, made.Wrapped, false)
 	if err != nil {
 		return nil, err
 	}
-	return r.adopt(ctx, k, rec)
+	return s.adopt(ctx, k, rec)
 }

@@ -226,7 +226,7 @@ func (r *KeyRing) drop(k *dataKey) {
 	if now, ok := r.opening.GetEntryQuietly(k.id); ok && now.Value == k {
 		r.opening.Invalidate(k.id)
 	}
-	if k.seal != nil {
+	if k.sealable.Load() { // and so k.seal is set
 		r.endSealing(k)
 	}
 }
