@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -140,6 +141,7 @@ func TestOneCheckForARootKey(t *testing.T) {
 					_, _ = sealFor(t, r, place(fmt.Sprint("tenant-", i)))
 				}
 				time.Sleep(time.Hour - time.Second)
+				synctest.Wait()
 				require.Equal(t, want, p.unwraps())
 				require.LessOrEqual(t, p.most, checksAtOnce)
 			})
