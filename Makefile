@@ -44,8 +44,12 @@ tidy: ## go mod tidy in each module, without the workspace
 upgrade: ## newest dependencies in each module
 	$(PYTHON) scripts/modules.py upgrade
 
+.PHONY: postgres
+postgres: ## install PostgreSQL with Homebrew, on macOS
+	brew install postgresql@17
+
 .PHONY: lint
-lint: ## formatting, vet, linters, known vulnerabilities
+lint: ## formatting, vet, linters, known vulnerabilities, names of targets
 	$(PYTHON) scripts/lint.py
 
 .PHONY: format
