@@ -32,6 +32,10 @@ fips: ## make test-local where only FIPS 140-3 cryptography runs
 cover: ## make test, with the coverage of each package
 	$(SERVERS) -- $(GOTEST) --cover
 
+.PHONY: test-scripts
+test-scripts: ## that the servers are stopped however a run of tests ends
+	$(PYTHON) scripts/test_with_servers.py
+
 .PHONY: modules
 modules: ## build, vet and test each module by itself, as its users get it
 	$(PYTHON) scripts/modules.py check
