@@ -125,8 +125,13 @@ def run(sleep=0.0, code=0):
     # In /tmp, since a socket's path is short, and macOS has TMPDIR far away.
     with tempfile.TemporaryDirectory(prefix="fieldcrypt-", dir="/tmp") as place:
         r = Run(Path(place), sleep, code)
-        with r.log, project.group(r.command, env=r.env, stdout=r.log, stderr=r.log, grace=STOP_SECONDS) as r.child:
-            yield r
+        try:
+            with r.log, project.group(r.command, env=r.env, stdout=r.log, stderr=r.log, grace=STOP_SECONDS) as r.child:
+                yield r
+        finally:
+            for pid, _ in r.processes & processes().keys():  # none, unless the test failed
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
 
 class WithServers(unittest.TestCase):
