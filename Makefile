@@ -32,6 +32,10 @@ fips: ## make test-local where only FIPS 140-3 cryptography runs
 cover: ## make test, with the coverage of each package
 	$(SERVERS) -- $(GOTEST) --cover
 
+.PHONY: test-scripts
+test-scripts: ## that the servers are stopped however a run of tests ends
+	$(PYTHON) scripts/test_with_servers.py
+
 .PHONY: modules
 modules: ## build, vet and test each module by itself, as its users get it
 	$(PYTHON) scripts/modules.py check
@@ -44,8 +48,12 @@ tidy: ## go mod tidy in each module, without the workspace
 upgrade: ## newest dependencies in each module
 	$(PYTHON) scripts/modules.py upgrade
 
+.PHONY: postgres
+postgres: ## install PostgreSQL with Homebrew, on macOS
+	brew install postgresql@17
+
 .PHONY: lint
-lint: ## formatting, vet, linters, known vulnerabilities
+lint: ## formatting, vet, linters, known vulnerabilities, names of targets
 	$(PYTHON) scripts/lint.py
 
 .PHONY: format

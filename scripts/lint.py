@@ -1,4 +1,5 @@
-"""Formatting, vet, linters and known vulnerabilities, in all modules.
+"""Formatting, vet, linters and known vulnerabilities in all modules, and the
+names of make's targets wherever they are written.
 
     python3 scripts/lint.py             says what is wrong
     python3 scripts/lint.py --format    formats the Go files
@@ -19,6 +20,10 @@ import urllib.request
 import project
 
 GENERATED = re.compile(r"^// Code generated .* DO NOT EDIT\.$", re.MULTILINE)
+NAMES_TARGETS = (".github/workflows/*.yml", ".ci/run", "README.md", "CONTRIBUTING.md", "SECURITY.md")
+CALL = re.compile(r"\bmake((?: +[\w.=-]+)+)")
+MARKDOWN_CODE = re.compile(r"^```.*?^```|`[^`\n]+`", re.MULTILINE | re.DOTALL)
+WORKFLOW_COMMAND = re.compile(r"^[ -]*run: *(.*)$", re.MULTILINE)
 VULNERABILITIES = os.environ.get("GOVULNDB", "https://vuln.go.dev")
 
 
@@ -40,6 +45,36 @@ def modules_listed():
             good = False
             print(f"module {folder} is missing from {', '.join(name for name, there in where.items() if not there)}")
     return good
+
+
+def targets_exist():
+    """What workflows, .ci/run and pages call as make targets are targets."""
+    makefile = (project.ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"^([a-z][\w-]*):", makefile, re.MULTILINE))
+    good, calls = True, 0
+    for name in project.tracked(*NAMES_TARGETS):
+        text = (project.ROOT / name).read_text()
+        if name.endswith(".yml"):
+            commands = WORKFLOW_COMMAND.findall(text)
+            for command in commands:
+                if not CALL.fullmatch(command):
+                    good = False
+                    print(f"{name} runs {command!r}, which isn't a call of make and nothing else")
+            text = "\n".join(commands)
+        elif name.endswith(".md"):
+            # Prose makes this and that; code makes targets.
+            text = "\n".join(MARKDOWN_CODE.findall(text))
+        for words in CALL.findall(text):
+            for target in words.split():
+                if "=" in target or target.startswith("-"):
+                    continue
+                calls += 1
+                if target not in targets:
+                    good = False
+                    print(f"{name} names 'make {target}', which isn't a target of the Makefile")
+    if calls == 0:
+        print("no call of make was found: the check looks in the wrong place")
+    return good and calls > 0
 
 
 def gofumpt(flag):
@@ -93,7 +128,7 @@ def free_of_known_vulnerabilities():
     return in_each_module(command)
 
 
-CHECKS = [modules_listed, formatted, python_compiles, vetted, linted, free_of_known_vulnerabilities]
+CHECKS = [modules_listed, targets_exist, formatted, python_compiles, vetted, linted, free_of_known_vulnerabilities]
 
 
 def main():

@@ -91,6 +91,10 @@ def tidy(folders, upgrade=False):
             for name in ("go.mod", "go.sum"):
                 if copy.with_name(name).exists():
                     shutil.copy(copy.with_name(name), project.ROOT / folder / name)
+    if upgrade:
+        # A new dependency may have raised a module's go line, and the workspace
+        # is refused while its own is lower.
+        project.check(["go", "work", "use"], cwd=project.ROOT)
     return 0
 
 

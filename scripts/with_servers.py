@@ -88,6 +88,9 @@ def localstack(port):
             "SKIP_SSL_CERT_DOWNLOAD": "1",
             "DISABLE_EVENTS": "1",
             "FILESYSTEM_ROOT": str(home),
+            # Else all LocalStacks share one folder, and the first to end
+            # removes it.
+            "TMPDIR": str(home),
         }
         command = [str(python), "-m", "localstack.runtime.main"]
         with project.group(command, env=env, cwd=home, stdin=subprocess.DEVNULL, stdout=log, stderr=log) as child:

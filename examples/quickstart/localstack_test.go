@@ -3,10 +3,10 @@
 package main
 
 import (
+	"crypto/rand"
 	"os"
 	"testing"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/stretchr/testify/require"
@@ -21,5 +21,10 @@ func TestTourOnLocalStack(t *testing.T) {
 	client := kms.NewFromConfig(cfg, func(o *kms.Options) { o.BaseEndpoint = &endpoint })
 	key, err := client.CreateKey(t.Context(), &kms.CreateKeyInput{})
 	require.NoError(t, err)
-	requireTour(t, quickstart(t, "-kms", "aws", "-key", aws.ToString(key.KeyMetadata.Arn), "-endpoint", endpoint))
+	alias := "alias/quickstart-" + rand.Text()
+	_, err = client.CreateAlias(t.Context(), &kms.CreateAliasInput{AliasName: &alias, TargetKeyId: key.KeyMetadata.KeyId})
+	require.NoError(t, err)
+	out := quickstart(t, "-kms", "aws", "-key", alias, "-endpoint", endpoint)
+	requireTour(t, out)
+	require.Contains(t, out, "aws-kms://"+alias)
 }

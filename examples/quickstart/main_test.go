@@ -19,9 +19,9 @@ var promised = []string{
 	"a script writes past the program: REFUSED",
 	"constraint failed",
 	"flips one bit",
-	"copies globex's row",
-	"not authentic",
-	"the rest of the page still reads",
+	"the rest of the page still reads: Ada's phone is +44 20 7946 0001",
+	"copies Edsger's sensitive cells over Ada's",
+	"the rest of the page still reads: Grace's e-mail is grace@example.com",
 	"Barbara  is sealed with data key",
 	"generate a data key       3",
 }
@@ -39,6 +39,10 @@ func requireTour(t *testing.T, out string) {
 		require.Contains(t, out, want)
 	}
 	require.Equal(t, 4, strings.Count(out, "REFUSED"))
+	// One cell with a bit flipped, and both that came from another row.
+	require.Equal(t, 3, strings.Count(out, "not authentic"))
+	require.Equal(t, 2, strings.Count(out, "open Contacts.email (tenant \"acme\""))
+	require.Equal(t, 1, strings.Count(out, "open Contacts.phone (tenant \"acme\""))
 }
 
 func TestTour(t *testing.T) {

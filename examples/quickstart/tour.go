@@ -192,25 +192,46 @@ func (t *tour) refusePlaintext(ctx context.Context) error {
 
 func (t *tour) refuseTampered(ctx context.Context) error {
 	t.say("Somebody flips one bit of Ada's e-mail in the database")
-	return t.disturb(ctx, `SELECT email FROM contacts WHERE id = 1`, func(envelope []byte) { envelope[len(envelope)-1] ^= 1 })
+	return t.disturb(ctx, 1, func(s *stored) { s.email[len(s.email)-1] ^= 1 }, func(contacts []Contact) error {
+		phone, err := contacts[0].Phone.Plain()
+		return t.stillReads("Ada's phone", phone, err)
+	})
 }
 
 func (t *tour) refuseForeign(ctx context.Context) error {
-	t.say("Somebody copies globex's row over acme's, to have it decrypted there")
-	return t.disturb(ctx, `SELECT email FROM contacts WHERE id = 3`, func([]byte) {})
+	t.say("Somebody copies Edsger's sensitive cells over Ada's, to have globex's data decrypted for acme")
+	return t.disturb(ctx, 3, func(*stored) {}, func(contacts []Contact) error {
+		email, err := contacts[1].Email.Plain()
+		return t.stillReads("Grace's e-mail", email, err)
+	})
 }
 
-// disturb writes over Ada's e-mail, reads the rows, and puts it back.
-func (t *tour) disturb(ctx context.Context, from string, change func([]byte)) error {
-	var before, planted []byte
-	if err := t.db.QueryRowContext(ctx, `SELECT email FROM contacts WHERE id = 1`).Scan(&before); err != nil {
+// stored is what the database holds in a row's sensitive columns.
+type stored struct{ email, phone []byte }
+
+func (t *tour) stored(ctx context.Context, id int64) (s stored, err error) {
+	err = t.db.QueryRowContext(ctx, `SELECT email, phone FROM contacts WHERE id = ?`, id).Scan(&s.email, &s.phone)
+	return s, err
+}
+
+func (t *tour) store(ctx context.Context, id int64, s stored) error {
+	_, err := t.db.ExecContext(ctx, `UPDATE contacts SET email = ?, phone = ? WHERE id = ?`, s.email, s.phone, id)
+	return err
+}
+
+// disturb writes another row's sensitive cells, changed, over Ada's, reads the
+// page, and puts Ada's back.
+func (t *tour) disturb(ctx context.Context, from int64, change func(*stored), look func([]Contact) error) error {
+	before, err := t.stored(ctx, 1)
+	if err != nil {
 		return err
 	}
-	if err := t.db.QueryRowContext(ctx, from).Scan(&planted); err != nil {
+	planted, err := t.stored(ctx, from)
+	if err != nil {
 		return err
 	}
-	change(planted)
-	if _, err := t.db.ExecContext(ctx, `UPDATE contacts SET email = ? WHERE id = 1`, planted); err != nil {
+	change(&planted)
+	if err := t.store(ctx, 1, planted); err != nil {
 		return err
 	}
 	contacts, err := t.load(ctx)
@@ -220,11 +241,18 @@ func (t *tour) disturb(ctx context.Context, from string, change func([]byte)) er
 	if err := t.refused("reading it", t.contacts.DecryptAll(ctx, contacts)); err != nil {
 		return err
 	}
-	if phone, err := contacts[0].Phone.Plain(); err == nil {
-		fmt.Fprintf(t.out, "  the rest of the page still reads: Ada's phone is %s\n", phone)
+	if err := look(contacts); err != nil {
+		return err
 	}
-	_, err = t.db.ExecContext(ctx, `UPDATE contacts SET email = ? WHERE id = 1`, before)
-	return err
+	return t.store(ctx, 1, before)
+}
+
+func (t *tour) stillReads(what, value string, err error) error {
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	fmt.Fprintf(t.out, "  the rest of the page still reads: %s is %s\n", what, value)
+	return nil
 }
 
 func (t *tour) rotate(ctx context.Context) error {
@@ -293,6 +321,14 @@ func (t *tour) refused(what string, err error) error {
 	if err == nil {
 		return fmt.Errorf("%s: it was NOT refused", what)
 	}
-	fmt.Fprintf(t.out, "  %s: REFUSED\n    %v\n", what, err)
+	fmt.Fprintf(t.out, "  %s: REFUSED\n", what)
+	var decrypt *fieldcrypt.DecryptError
+	if !errors.As(err, &decrypt) {
+		fmt.Fprintf(t.out, "    %v\n", err)
+		return nil
+	}
+	for _, f := range decrypt.Failures { // the error's own text is all of them on one line
+		fmt.Fprintf(t.out, "    %v\n", f.Err)
+	}
 	return nil
 }
