@@ -168,6 +168,17 @@ def keys():
     info = b"fieldcrypt/v1 key-id" + b"data" + b"acme" + b"crm"
     yield field_case("key ID without length prefixes", replace(s, key_id=fc.hkdf(s.secret, info, 32)), "key-mismatch")
     for what, scope in [
+        ("without length prefixes", b"acmecrm"),
+        ("without its class", fc.lp(b"acme")),
+        ("without its tenant", fc.lp(b"crm")),
+        ("with its class first", fc.lp(b"crm") + fc.lp(b"acme")),
+        ("with the class default, as if none were given", fc.scope("acme", "default")),
+    ]:
+        kid = fc.key_id(s.secret, "data", scope)
+        other_scope = replace(s, key_id=kid, key=fc.gcm_key(s.secret, scope),
+                              aad=fc.field_aad(kid, scope, s.module, s.field, s.record))  # fmt: skip
+        yield field_case(f"scope {what}", other_scope, "key-mismatch")
+    for what, scope in [
         ("another tenant", {"tenant": "globex"}),
         ("tenant in upper case", {"tenant": "ACME"}),
         ("tenant with a space", {"tenant": "acme "}),

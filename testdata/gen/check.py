@@ -34,7 +34,7 @@ def check_all(paths: list[Path]) -> list[str]:
             where = f"{path.name}: {case['name']}"
             problems += [f"{where}: {p}" for p in check(case)]
             problems += [f"{where}: control, {what}: not noticed" for what, c in falsified(case) if not check(c)]
-    problems += check_hkdf() + check_longest()
+    problems += check_hkdf() + check_surrogates() + check_longest()
 
     for (kind, error), n in sorted(counts.items()):
         print(f"{kind}\t{error or 'opens'}\t{n}")
@@ -179,6 +179,19 @@ def check_hkdf() -> list[str]:
     want = "8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879ec3454e5f3c738d2d9d201395faa4b61a96c8"
     got = fc.hkdf(b"\x0b" * 22, b"", 42).hex()
     return [] if got == want else [f"HKDF gives {got}"]
+
+
+def check_surrogates() -> list[str]:
+    """Names that are not UTF-8, as Python alone can hold them."""
+    names = ["acme", "crm", "Contacts", "email", "42"]
+    problems = []
+    for at, name in enumerate(names):
+        for bad in ("\ud800", name + "\udfff", "\udcff" + name):
+            binding = [*names[:at], bad, *names[at + 1 :]]
+            got, _ = outcome(lambda b=binding: fc.open_field(bytes(32), *b, bytes(64)))
+            if got != "malformed":
+                problems.append(f"the name {bad!a} gives {got!r}")
+    return problems
 
 
 def check_longest() -> list[str]:
