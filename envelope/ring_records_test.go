@@ -109,6 +109,48 @@ func TestTamperedRecords(t *testing.T) {
 	}
 }
 
+// What was made for another purpose, without an end or a count, seals no data,
+// though its record is authentic. It opens all the same.
+func TestSealerWantsAnEndAndABudget(t *testing.T) {
+	end := time.Now().Add(time.Hour).Truncate(time.Second)
+	for _, c := range []struct {
+		name     string
+		notAfter time.Time
+		budget   uint64
+		want     error
+	}{
+		{"no end", time.Time{}, 1000, ErrMalformed},
+		{"no budget", end, 0, ErrMalformed},
+		{"neither", time.Time{}, 0, ErrMalformed},
+		{"budget past 2^32", end, 1<<32 + 1, ErrMalformed},
+		{"the control: both", end, 1 << 32, nil},
+		{"the control: one message", end, 1, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := &plainProvider{}
+			made := NewMemoryStore()
+			env, err := plainRing(t, p, &Options{Store: made}).Seal(t.Context(), place("acme"), AppendString(nil, "x"))
+			require.NoError(t, err)
+			rec, err := made.Active(t.Context(), place("acme").Scope, PurposeData)
+			require.NoError(t, err)
+			secret, err := p.Unwrap(t.Context(), rec.RootKey, rec.Wrapped, encryptionContext(rec.Scope, PurposeData))
+			require.NoError(t, err)
+			rec.NotAfter, rec.Budget = c.notAfter, c.budget
+			rec.Tag = recordTag(secret, rec.Scope, PurposeData, rec.Created, rec.NotAfter, rec.Budget)
+			store := NewMemoryStore()
+			require.NoError(t, store.Activate(t.Context(), rec, KeyID{}))
+
+			generated := p.generated
+			r := plainRing(t, p, &Options{Store: store})
+			_, err = r.Open(t.Context(), place("acme"), env)
+			require.NoError(t, err)
+			_, err = r.Seal(t.Context(), place("acme"), AppendString(nil, "x"))
+			require.ErrorIs(t, err, c.want)
+			require.Equal(t, generated, p.generated, "another key was made")
+		})
+	}
+}
+
 // A store that calls an expired key active gets nothing sealed with it.
 func TestStoreThatOffersAnExpiredKey(t *testing.T) {
 	bubble(t, func(t *testing.T) {

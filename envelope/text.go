@@ -2,6 +2,7 @@ package envelope
 
 import (
 	"encoding/base64"
+	"fmt"
 	"strings"
 )
 
@@ -29,7 +30,9 @@ func AppendText(dst, envelope []byte) ([]byte, error) {
 
 // DecodeText returns the envelope of a text form. It is strict, so that one
 // envelope has one text: any byte outside the alphabet, padding, and unused
-// bits that are not zero are errors.
+// bits that are not zero are errors, and so is whatever [Inspect] refuses. All
+// of them are [ErrMalformed]; an envelope whose version isn't the one that the
+// text begins with is [ErrUnknownVersion] too.
 func DecodeText(text string) ([]byte, error) {
 	body, ok := strings.CutPrefix(text, textPrefix)
 	if !ok {
@@ -45,12 +48,23 @@ func DecodeText(text string) ([]byte, error) {
 	if err != nil {
 		return nil, badText("not base64url without padding")
 	}
-	h, err := parseHeader(b)
-	if err != nil { // also where the version byte isn't the prefix's number
-		return nil, badText("no envelope of version 1 inside: " + err.Error())
-	}
-	if h.mode == ModeStream {
+	switch {
+	case len(b) < 3:
+		return nil, badText("too short for a header")
+	case b[1] != version:
+		return nil, errTextVersion
+	case Mode(b[2]) == ModeStream:
 		return nil, badText("a stream has no text form")
 	}
+	if _, err := parseHeader(b); err != nil {
+		return nil, err
+	}
 	return b, nil
+}
+
+// errTextVersion matches both: a text that contradicts itself is malformed, and
+// may hold what another release reads.
+var errTextVersion error = &failure{
+	"bad-text", fmt.Errorf("%w: %w", ErrMalformed, ErrUnknownVersion),
+	fmt.Sprintf("the text form says version %d and its envelope another", version),
 }

@@ -95,8 +95,12 @@ func TestTextRefused(t *testing.T) {
 		"two texts":                 good + good,
 		"stream":                    encode(stream),
 		"two bytes":                 encode([]byte{magic, version}),
+		"version byte 0":            encode(append([]byte{magic, 0}, textSample(1)[2:]...)),
 		"version byte 2":            encode(append([]byte{magic, 2}, textSample(1)[2:]...)),
-		"other magic":               encode(append([]byte{0xfd}, textSample(1)[1:]...)),
+		"version byte 2, no magic":  encode(append([]byte{0xfd, 2}, textSample(1)[2:]...)),
+		"stream without magic":      encode(append([]byte{0xfd}, stream[1:]...)),
+		"stream cut short":          encode(stream[:3]),
+		"cut short, and padding":    encode(textSample(1)[:34]) + "==",
 		"longer than any envelope":  textPrefix + strings.Repeat("A", textEncoding.EncodedLen(MaxInlineOverhead+MaxFrame)+1),
 		"text form of a text form":  encode([]byte(good)),
 		"envelope in its bare form": string(textSample(1)),
@@ -104,6 +108,7 @@ func TestTextRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b, err := DecodeText(text)
 			require.ErrorIs(t, err, ErrMalformed)
+			require.Equal(t, "bad-text", class(err))
 			require.Nil(t, b)
 			require.LessOrEqual(t, len(err.Error()), 200, "an error holds no input")
 		})
@@ -119,5 +124,60 @@ func TestTextRefused(t *testing.T) {
 			require.ErrorIs(t, err, ErrMalformed)
 			require.Equal(t, "before", string(out))
 		})
+	}
+}
+
+// What the checks of the text let pass is refused as its bytes are.
+func TestTextOfABadHeader(t *testing.T) {
+	good := textSample(1)
+	inline := append([]byte{magic, version, byte(ModeInline)}, make([]byte, 32)...)
+	inline = append(inline, 0, 1, 'k', 0, 1, 'w')
+	inline = append(inline, make([]byte, nonceSize+1+tagSize)...)
+	with := func(b []byte, at int, v ...byte) []byte {
+		b = bytes.Clone(b)
+		copy(b[at:], v)
+		return b
+	}
+	for name, env := range map[string][]byte{
+		"other magic":                       with(good, 0, 0xfd),
+		"mode 0":                            with(good, 2, 0),
+		"mode 5":                            with(good, 2, 5),
+		"three bytes":                       good[:3],
+		"cut in the key ID":                 good[:34],
+		"cut in the nonce":                  good[:40],
+		"no ciphertext":                     textSample(0),
+		"deterministic, no ciphertext":      with(good[:51], 2, byte(ModeDeterministic)),
+		"inline, URI past the input":        with(inline, fixedHeader, 1, 0),
+		"inline, URI over the limit":        with(inline, fixedHeader, 2, 1),
+		"inline, URI empty":                 with(inline, fixedHeader, 0, 0),
+		"inline, URI not UTF-8":             with(inline, fixedHeader+2, 0xff),
+		"inline, wrapped key past the end":  with(inline, fixedHeader+3, 1, 0),
+		"inline, wrapped key over the cap":  with(inline, fixedHeader+3, 0x18, 1),
+		"inline, wrapped key empty":         with(inline, fixedHeader+3, 0, 0),
+		"inline, nothing after the headers": inline[:fixedHeader+6],
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, want := parseHeader(env)
+			require.Error(t, want)
+			b, err := DecodeText(textPrefix + base64.RawURLEncoding.EncodeToString(env))
+			require.Equal(t, want, err)
+			require.Equal(t, "malformed", class(err))
+			require.Nil(t, b)
+		})
+	}
+	_, err := DecodeText(textPrefix + base64.RawURLEncoding.EncodeToString(inline))
+	require.NoError(t, err, "the control: what they were made of")
+}
+
+// A text that contradicts itself is no text form, and can still be told from
+// garbage.
+func TestTextOfAnotherVersion(t *testing.T) {
+	for _, v := range []byte{0, 2, 255} {
+		env := textSample(1)
+		env[1] = v
+		_, err := DecodeText(textPrefix + base64.RawURLEncoding.EncodeToString(env))
+		require.Equal(t, "bad-text", class(err))
+		require.ErrorIs(t, err, ErrMalformed)
+		require.ErrorIs(t, err, ErrUnknownVersion)
 	}
 }

@@ -92,6 +92,7 @@ func (v *Value[T]) scanBinary(env []byte) {
 func (v *Value[T]) refuse(err error) {
 	*v = Value[T]{err: errScanMalformed, state: stateUnavailable}
 	switch {
+	case errors.Is(err, envelope.ErrMalformed): // whatever else a text that contradicts itself is
 	case errors.Is(err, envelope.ErrUnknownVersion):
 		v.err = errScanVersion
 	case errors.Is(err, envelope.ErrModeNotAllowed):

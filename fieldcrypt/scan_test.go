@@ -3,6 +3,7 @@ package fieldcrypt
 import (
 	"bytes"
 	"database/sql/driver"
+	"encoding/base64"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -77,6 +78,9 @@ func TestScanRefuses(t *testing.T) {
 		c[at] = b
 		return c
 	}
+	recoded := func(at int, b byte) string {
+		return "fc1." + base64.RawURLEncoding.EncodeToString(edited(at, b))
+	}
 	cases := map[string]struct {
 		src any
 		is  error
@@ -97,6 +101,11 @@ func TestScanRefuses(t *testing.T) {
 		"hexadecimal as PostgreSQL": {`\xfc0102`, envelope.ErrMalformed},
 		"text marker alone":         {"fc1.", envelope.ErrMalformed},
 		"text of version 2":         {"fc2." + text[4:], envelope.ErrMalformed},
+		"text, its bytes version 2": {recoded(1, 2), envelope.ErrMalformed},
+		"text of another magic":     {recoded(0, 0xFB), envelope.ErrMalformed},
+		"text of mode 5":            {recoded(2, 5), envelope.ErrMalformed},
+		"text of a stream":          {recoded(2, byte(envelope.ModeStream)), envelope.ErrMalformed},
+		"text of header alone":      {"fc1." + base64.RawURLEncoding.EncodeToString(env[:35]), envelope.ErrMalformed},
 		"text in upper case":        {strings.ToUpper(text), envelope.ErrMalformed},
 		"text with padding":         {text + "=", envelope.ErrMalformed},
 		"text with a line break":    {text + "\n", envelope.ErrMalformed},

@@ -18,6 +18,7 @@ def cases():
     yield from bindings()
     yield from tampering()
     yield from frames()
+    yield from two_faults()
 
 
 def patch(b: bytes, at: int, new: bytes) -> bytes:
@@ -61,7 +62,13 @@ def lengths():
         ("wrapped key empty", URI, b""),
         ("URI and wrapped key empty, as only a stream may", b"", b""),
         ("URI of 513 bytes", b"file:///" + b"k" * 505, b"wrapped"),
+        ("URI of 514 bytes in 257 characters", "é".encode() * 257, b"wrapped"),
         ("wrapped key of 6,145 bytes", URI, b"w" * 6145),
+        ("URI not UTF-8: byte ff", b"file:///k\xff", b"wrapped"),
+        ("URI not UTF-8: Latin-1", "file:///clé".encode("latin-1"), b"wrapped"),
+        ("URI not UTF-8: a character cut off", "file:///clé".encode()[:-1], b"wrapped"),
+        ("URI not UTF-8: slash in two bytes", b"file:///k\xc0\xaf", b"wrapped"),
+        ("URI not UTF-8: surrogate", b"file:///\xed\xa0\x80", b"wrapped"),
     ]
     for what, uri, wrapped in shapes:
         yield field_case(what, s, "malformed", replace(s, mode=fc.INLINE, uri=uri, wrapped=wrapped).envelope)
@@ -74,6 +81,7 @@ def lengths():
         ("wrapped key length 65,535", at_w, b"\xff\xff"),
         ("URI length 512 past the input", at_r, pack(">H", 512)),
         ("URI length one too great", at_r, pack(">H", 10)),
+        ("wrapped key length zero before a wrapped key", at_w, b"\x00\x00"),
         ("wrapped key length past the input", at_w, pack(">H", 6144)),
         ("wrapped key length up to the end of the input", at_w, pack(">H", 300 + len(s.payload))),
         ("wrapped key length leaves nonce and tag only", at_w, pack(">H", 300 + len(s.payload) - 28)),
@@ -160,6 +168,17 @@ def keys():
     info = b"fieldcrypt/v1 key-id" + b"data" + b"acme" + b"crm"
     yield field_case("key ID without length prefixes", replace(s, key_id=fc.hkdf(s.secret, info, 32)), "key-mismatch")
     for what, scope in [
+        ("without length prefixes", b"acmecrm"),
+        ("without its class", fc.lp(b"acme")),
+        ("without its tenant", fc.lp(b"crm")),
+        ("with its class first", fc.lp(b"crm") + fc.lp(b"acme")),
+        ("with the class default, as if none were given", fc.scope("acme", "default")),
+    ]:
+        kid = fc.key_id(s.secret, "data", scope)
+        other_scope = replace(s, key_id=kid, key=fc.gcm_key(s.secret, scope),
+                              aad=fc.field_aad(kid, scope, s.module, s.field, s.record))  # fmt: skip
+        yield field_case(f"scope {what}", other_scope, "key-mismatch")
+    for what, scope in [
         ("another tenant", {"tenant": "globex"}),
         ("tenant in upper case", {"tenant": "ACME"}),
         ("tenant with a space", {"tenant": "acme "}),
@@ -209,6 +228,8 @@ def bindings():
     moved = (fc.lp(b"eu4") + fc.lp(b"2")).decode()
     yield field_case("boundary of composite parts moved", pair, "not-authentic", record=moved)
     yield field_case("composite parts joined", pair, "not-authentic", record="eu42")
+    swapped = (fc.lp(b"42") + fc.lp(b"eu")).decode()
+    yield field_case("composite parts swapped", pair, "not-authentic", record=swapped)
     for member in ("module", "field", "record"):
         composed = replace(s, **{member: "\u00e9"})
         yield field_case(f"{member}'s accent decomposed", composed, "not-authentic", **{member: "e\u0301"})
@@ -352,3 +373,35 @@ def bad_frames():
     yield "padded bytes, zeros", b"\x80\x00\x00"
     yield "padded JSON, nothing", b"\x88"
     yield "padded int64 without 0x80", b"\x82" + pack(">q", 42) + bytes(7)
+    yield "padded JSON not UTF-8", fc.frame(fc.JSON, b'"\xff"', 16)
+    yield "padded bool 2", fc.frame(fc.BOOL, b"\x02", 16)
+    yield "padded time, nanoseconds 10^9", fc.frame(fc.TIME, pack(">qIi", 1_700_000_000, 10**9, 0), 32)
+    yield "padded time, zone offset 86400", fc.frame(fc.TIME, pack(">qIi", 1_700_000_000, 0, 86_400), 32)
+    yield "padded date, year 2023 month 2 day 29", fc.frame(fc.DATE, pack(">iBB", 2023, 2, 29), 16)
+
+
+def two_faults():
+    """The first of FORMAT.md's order gives the class."""
+    s = sealed("two faults", ADA)
+    i = replace(s, mode=fc.INLINE, uri=b"file:///k", wrapped=b"wrapped key")
+    other = secret("two faults, another").hex()
+    bad_frame = replace(s, frame=b"\x0a")
+    for what, case, error, envelope, read_as in [
+        ("tenant empty, and key ID", s, "malformed", flip(s.envelope, 3), {"tenant": ""}),
+        ("record empty, and tag", s, "malformed", flip(s.envelope, -1), {"record": ""}),
+        ("magic, and another secret", s, "malformed", flip(s.envelope, 0), {"secret": other}),
+        ("version 2, and another secret", s, "malformed", patch(s.envelope, 1, b"\x02"), {"secret": other}),
+        ("mode 5, and key ID", s, "malformed", flip(patch(s.envelope, 2, b"\x05"), 3), {}),
+        ("no ciphertext, and another secret", s, "malformed", s.envelope[:63], {"secret": other}),
+        ("inline, URI not UTF-8, and key ID", i, "malformed", flip(patch(i.envelope, 37, b"\xff"), 3), {}),
+        ("inline, wrapped key empty, and another secret", replace(i, wrapped=b""), "malformed", None, {"secret": other}),
+        ("secret of 31 bytes, and so another key ID", s, "malformed", None, {"secret": s.secret[:31].hex()}),
+        ("secret of 33 bytes, and so another key ID", s, "malformed", None, {"secret": s.secret.hex() + "00"}),
+        ("key ID, and tag", s, "key-mismatch", flip(flip(s.envelope, 3), -1), {}),
+        ("inline, key ID, and tag", i, "key-mismatch", flip(flip(i.envelope, 3), -1), {}),
+        ("another tenant, and another record", s, "key-mismatch", None, {"tenant": "globex", "record": "43"}),
+        ("another secret, and a frame of type 10", bad_frame, "key-mismatch", None, {"secret": other}),
+        ("tag, and a frame of type 10", bad_frame, "not-authentic", flip(bad_frame.envelope, -1), {}),
+        ("another record, and a frame of type 10", bad_frame, "not-authentic", None, {"record": "43"}),
+    ]:  # fmt: skip
+        yield field_case(f"first of two faults: {what}", case, error, envelope, **read_as)

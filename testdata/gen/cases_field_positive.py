@@ -194,6 +194,8 @@ def lengths():
     shapes = [
         ("URI and wrapped key of one byte", b"k", 1),
         ("URI of 512 bytes", b"file:///" + b"k" * 504, 184),
+        ("URI of 512 bytes in 256 characters", "é".encode() * 256, 184),
+        ("URI of four scripts", "file:///Zoë Жук 山田 שרה 🔑".encode(), 184),
         ("wrapped key of 6,144 bytes", b"file:///k", 6144),
         ("both as long as can be", b"file:///" + b"k" * 504, 6144),
         ("wrapped key of 255 bytes", b"file:///k", 255),

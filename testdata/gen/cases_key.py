@@ -1,5 +1,8 @@
 """Cases of kind key: key IDs and record tags."""
 
+import hmac
+import struct
+
 import fieldcrypt_v1 as fc
 from made_up import secret, some_bytes
 
@@ -109,3 +112,49 @@ def negative():
     foreign = key_case("", seed="a key", tenant="acme2", record=(SECONDS, SECONDS + YEAR, 1 << 32))
     yield but("record tag of another tenant", "not-authentic", record_tag=foreign["record_tag"])
     yield but("key ID as record tag", "not-authentic", record_tag=good["key_id"])
+    classes = key_case("", seed="a key", class_="default", record=(SECONDS, SECONDS + YEAR, 1 << 32))
+    yield but("record tag of another class", "not-authentic", record_tag=classes["record_tag"])
+    yield but("budget removed", "not-authentic", budget=0)
+    yield but("not-after and budget swapped", "not-authentic", not_after=1 << 32, budget=SECONDS + YEAR)
+    for what, tag in other_tags(bytes.fromhex(good["secret"])):
+        yield but(f"record tag {what}", "not-authentic", record_tag=tag.hex())
+
+    # The first of FORMAT.md's order gives the class.
+    for what, error, changes in [
+        ("secret of 31 bytes, and so another key ID", "malformed", {"secret": good["secret"][:62]}),
+        ("no such purpose, and key ID of zeros", "malformed", {"purpose": "dek", "key_id": "00" * 32}),
+        ("tenant empty, and key ID of zeros", "malformed", {"tenant": "", "key_id": "00" * 32}),
+        ("key ID, and record tag", "key-mismatch", {"key_id": other["key_id"], "record_tag": other["record_tag"]}),
+        ("another tenant, and created moved", "key-mismatch", {"tenant": "acme2", "created": SECONDS + 1}),
+    ]:
+        yield but(f"first of two faults: {what}", error, **changes)
+
+
+def other_tags(secret: bytes):
+    """Tags that hold more, less or something else than the page says."""
+    scope, purpose, label = fc.scope("acme", "crm"), fc.lp(b"data"), b"fieldcrypt/v1 record"
+    k_rec = fc.hkdf(secret, b"fieldcrypt/v1 key-record" + purpose + scope, 32)
+    numbers = struct.pack(">QQQ", SECONDS, SECONDS + YEAR, 1 << 32)
+    for what, message in [
+        ("without its label", purpose + scope + numbers),
+        ("without its purpose", label + scope + numbers),
+        ("with a purpose without its length", label + b"data" + scope + numbers),
+        ("without its scope", label + purpose + numbers),
+        ("without created", label + purpose + scope + numbers[8:]),
+        ("without not-after", label + purpose + scope + numbers[:8] + numbers[16:]),
+        ("without budget", label + purpose + scope + numbers[:16]),
+        ("with little-endian numbers", label + purpose + scope + struct.pack("<QQQ", SECONDS, SECONDS + YEAR, 1 << 32)),
+        ("with a URI and a wrapped key in it", label + purpose + scope + numbers + fc.lp(b"file:///k") + fc.lp(b"wrapped")),
+        ("with the key ID in it", label + fc.key_id(secret, "data", scope) + purpose + scope + numbers),
+        ("with a byte behind it", label + purpose + scope + numbers + b"\x00"),
+    ]:
+        yield what, hmac.digest(k_rec, message, "sha256")
+    message = label + purpose + scope + numbers
+    for what, key in [
+        ("under the secret", secret),
+        ("under the AES key", fc.gcm_key(secret, scope)),
+        ("under a key without its purpose", fc.hkdf(secret, b"fieldcrypt/v1 key-record" + scope, 32)),
+        ("under a key without its scope", fc.hkdf(secret, b"fieldcrypt/v1 key-record" + purpose, 32)),
+    ]:
+        yield what, hmac.digest(key, message, "sha256")
+    yield "cut to 31 bytes and a zero", hmac.digest(k_rec, message, "sha256")[:31] + b"\x00"

@@ -27,7 +27,7 @@ MAGIC, VERSION = 0xFC, 1
 REFERENCE, INLINE, DETERMINISTIC, STREAM = 1, 2, 3, 4
 PURPOSES = ("data", "det", "index", "log")
 
-SECRET_LEN, KEY_ID_LEN, NONCE_LEN, TAG_LEN = 32, 32, 12, 16
+SECRET_LEN, KEY_ID_LEN, NONCE_LEN, TAG_LEN, SIV_LEN = 32, 32, 12, 16, 16
 NAME_MAX, RECORD_MAX = 255, 1024
 URI_MAX, WRAPPED_MAX, FRAME_MAX = 512, 6144, 16 << 20
 
@@ -186,33 +186,55 @@ def siv_seal(key: bytes, frame: bytes, aad: bytes) -> bytes:
     return AESSIV(key).encrypt(frame, [aad])
 
 
-def parse_field(envelope: bytes) -> tuple[int, bytes, bytes, bytes, bytes, bytes]:
-    """Splits a reference or inline envelope into mode, key ID, URI, wrapped key, nonce, ciphertext with tag."""
-    if len(envelope) < 3 + KEY_ID_LEN:
-        raise Malformed("shorter than any header")
+def parse(envelope: bytes, modes: tuple[int, ...]) -> tuple[int, bytes, bytes, bytes, bytes]:
+    """Splits an envelope of one of these modes into mode, key ID, URI, wrapped key and what follows the header."""
+    if len(envelope) < 3:
+        raise Malformed("shorter than magic, version and mode")
     magic, version, mode = envelope[:3]
-    if magic != MAGIC or version != VERSION:
-        raise Malformed(f"magic {magic:#x}, version {version}")
-    if mode not in (REFERENCE, INLINE):
-        raise Malformed(f"mode {mode} is not a mode of randomised fields")
+    if magic != MAGIC:
+        raise Malformed(f"magic {magic:#x}")
+    if version != VERSION:
+        raise Malformed(f"version {version}")
+    if mode not in modes:
+        raise Malformed(f"mode {mode} is unknown or not allowed")
+    if len(envelope) < 3 + KEY_ID_LEN:
+        raise Malformed("cut short in the key ID")
     kid, rest = envelope[3:35], envelope[35:]
     uri = wrapped = b""
     if mode == INLINE:
         uri, rest = take_u16("root key URI", rest, URI_MAX)
         wrapped, rest = take_u16("wrapped data key", rest, WRAPPED_MAX)
-    n = len(rest) - NONCE_LEN - TAG_LEN
+        if not is_utf8(uri):
+            raise Malformed("root key URI is not UTF-8")
+    n = len(rest) - (SIV_LEN if mode == DETERMINISTIC else NONCE_LEN + TAG_LEN)
     if not 1 <= n <= FRAME_MAX:
         raise Malformed(f"ciphertext of {n} bytes, not 1 to {FRAME_MAX}")
+    return mode, kid, uri, wrapped, rest
+
+
+def parse_field(envelope: bytes) -> tuple[int, bytes, bytes, bytes, bytes, bytes]:
+    """Splits a reference or inline envelope into mode, key ID, URI, wrapped key, nonce, ciphertext with tag."""
+    mode, kid, uri, wrapped, rest = parse(envelope, (REFERENCE, INLINE))
     return mode, kid, uri, wrapped, rest[:NONCE_LEN], rest[NONCE_LEN:]
+
+
+def is_utf8(b: bytes) -> bool:
+    try:
+        b.decode("utf-8", "strict")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def take_u16(what: str, b: bytes, longest: int) -> tuple[bytes, bytes]:
     if len(b) < 2:
         raise Malformed(f"no length of the {what}")
     (n,) = struct.unpack(">H", b[:2])
-    if not 1 <= n <= longest:
-        raise Malformed(f"{what} of {n} bytes, not 1 to {longest}")
-    if len(b) < 2 + n:
+    if n < 1:
+        raise Malformed(f"{what} is empty")
+    if n > longest:
+        raise Malformed(f"{what} of {n} bytes, the limit is {longest}")
+    if n > len(b) - 2:
         raise Malformed(f"{what} ends past the input")
     return b[2 : 2 + n], b[2 + n :]
 
@@ -260,9 +282,9 @@ def raw_text(envelope: bytes) -> str:
 
 
 def encode_text(envelope: bytes) -> str:
-    if len(envelope) < 3 or envelope[1] != VERSION or envelope[2] == STREAM:
-        raise BadText("these bytes have no text form")
-    return raw_text(envelope)
+    text = raw_text(envelope)
+    decode_text(text)  # what no reader takes is not written
+    return text
 
 
 def decode_text(text: str) -> bytes:
@@ -275,9 +297,15 @@ def decode_text(text: str) -> bytes:
     if len(body) % 4 == 1:
         raise BadText("no bytes have a text of this length")
     envelope = base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))
-    # Writing it again refuses streams and another version, and shows trailing bits that are not zero.
-    if encode_text(envelope) != text:
+    if base64.urlsafe_b64encode(envelope).rstrip(b"=").decode() != body:
         raise BadText("unused trailing bits are not zero")
+    if len(envelope) < 3:
+        raise BadText("too short to have a mode")
+    if envelope[1] != VERSION:
+        raise BadText("the number is not the version byte")
+    if envelope[2] == STREAM:
+        raise BadText("streams have no text form")
+    parse(envelope, (REFERENCE, INLINE, DETERMINISTIC))
     return envelope
 
 
@@ -315,10 +343,9 @@ def read_frame(f: bytes) -> tuple[int, str]:
     if type_ == BYTES:
         return type_, p.hex()
     if type_ in (STRING, JSON):
-        try:
-            return type_, p.decode("utf-8", "strict")
-        except UnicodeDecodeError as e:
-            raise BadFrame("not UTF-8") from e
+        if not is_utf8(p):
+            raise BadFrame("not UTF-8")
+        return type_, p.decode()
     if type_ == FLOAT64:
         if len(p) != 8:
             raise BadFrame(f"float64 of {len(p)} bytes")

@@ -3,6 +3,8 @@
     python generate.py           write key.json, field.json and text.json
     python generate.py --check   read every file with the Python reader, and
                                  fail if writing would change any byte
+
+Both fail if the rules of the page and the cases don't fit each other.
 """
 
 import argparse
@@ -15,6 +17,7 @@ import cases_field_positive
 import cases_key
 import cases_text
 from check import check_all
+from rules import RULES, check_rules
 
 VECTORS = Path(__file__).resolve().parent.parent / "vectors"
 
@@ -55,6 +58,8 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; read the vectors and compare")
     problems = unchanged() if parser.parse_args().check else write()
     problems += check_all(sorted(VECTORS.glob("*.json")))
+    problems += check_rules([case for cases in files().values() for case in cases])
+    print(f"all\trules\t{len(RULES)}")
     for problem in problems:
         print("FAIL", problem)
     return 1 if problems else 0
