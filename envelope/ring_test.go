@@ -8,7 +8,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -155,49 +154,6 @@ func TestBudget(t *testing.T) {
 				})
 			})
 		}
-	}
-}
-
-// generousStore is one whose counters somebody resets all the time.
-type generousStore struct{ *MemoryStore }
-
-func (generousStore) Lease(_ context.Context, _ Scope, _ Purpose, _ KeyID, n uint64) (uint64, error) {
-	return n, nil
-}
-
-// TestBudgetOfAProcess: a process stops at its own count of a key's messages,
-// whatever the store says, and also after the key left the cache.
-func TestBudgetOfAProcess(t *testing.T) {
-	const budget, messages = 10, 55
-	for _, c := range []struct {
-		name  string
-		after func(r *KeyRing)
-		most  uint64
-	}{
-		{"the key in the cache", func(*KeyRing) {}, budget},
-		{"the key evicted each time", func(r *KeyRing) {
-			r.sealing.InvalidateAll()
-			r.opening.InvalidateAll()
-		}, budget},
-		{"the control: no count of its own", func(r *KeyRing) { r.drawn.count = nil }, messages},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				r := plainRing(t, &plainProvider{}, &Options{Store: generousStore{NewMemoryStore()}, MessageBudget: budget})
-				used := map[KeyID]uint64{}
-				for range messages {
-					_, id := sealFor(t, r, place("acme"))
-					used[id]++
-					synctest.Wait() // no search for the next key is under way
-					c.after(r)
-				}
-				most := uint64(0)
-				for _, n := range used {
-					most = max(most, n)
-				}
-				require.Equal(t, c.most, most)
-			})
-		})
 	}
 }
 
