@@ -24,8 +24,13 @@ type Options struct {
 
 	// AllowInline also opens inline envelopes where a store is configured, to
 	// read what was sealed before there was one. An inline envelope carries
-	// its own key past the destruction of that key in the store.
+	// its own key: with Tombstones, the destruction of that key holds all the
+	// same; without, it holds until somebody removes the store's record of it.
 	AllowInline bool
+
+	// Tombstones is a log outside the key store of the keys that were
+	// destroyed. No key that it names is used, whatever the store says.
+	Tombstones TombstoneLog
 
 	// MessageBudget is how many messages a data key seals: 1 to 2^32, the
 	// bound of NIST SP 800-38D, section 8.3, for random nonces. Default 2^31.
@@ -111,14 +116,16 @@ type KeyRing struct {
 	roots    RootKeySource
 	opts     Options
 
-	opening *otter.Cache[KeyID, *dataKey] // a hit counts only if its scope is the caller's
-	sealing *otter.Cache[Scope, *dataKey]
-	refused *otter.Cache[[32]byte, refusal]
-	drawn   drawnCounts
-	watches watches
-	checks  chan struct{} // bounds the checks at once
-	poll    poll
-	scratch atomic.Pointer[scratchPool]
+	opening     *otter.Cache[KeyID, *dataKey] // a hit counts only if its scope is the caller's
+	sealing     *otter.Cache[Scope, *dataKey]
+	refused     *otter.Cache[[32]byte, refusal]
+	recordsSeen *otter.Cache[[32]byte, struct{}] // records that were found to open, by Compact
+	drawn       drawnCounts
+	watches     watches
+	checks      chan struct{} // bounds the checks at once
+	poll        poll
+	graves      graves
+	scratch     atomic.Pointer[scratchPool]
 
 	flights singleflight.Group
 	running sync.WaitGroup
@@ -152,6 +159,7 @@ func NewKeyRing(provider kmsprovider.Provider, roots RootKeySource, opts *Option
 		OnAtomicDeletion: func(e otter.DeletionEvent[Scope, *dataKey]) { e.Value.unpublishSealing() },
 	})
 	r.refused = otter.Must(&otter.Options[[32]byte, refusal]{MaximumSize: maxRefusals})
+	r.recordsSeen = otter.Must(&otter.Options[[32]byte, struct{}]{MaximumSize: maxRefusals})
 	return r, nil
 }
 

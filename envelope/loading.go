@@ -150,6 +150,9 @@ func (r *KeyRing) loadRecord(ctx context.Context, scope Scope, id KeyID, rec *Re
 	if err := rec.readable(); err != nil {
 		return nil, err
 	}
+	if err := r.buried(ctx, id); err != nil {
+		return nil, err
+	}
 	print := recordPrint(scope, rec)
 	if err := r.recallRefusal(print, KeyID{}); err != nil {
 		return nil, err
@@ -181,6 +184,9 @@ func (r *KeyRing) loadInline(ctx context.Context, scope Scope, id KeyID, rootKey
 		if err != nil && !unknown {
 			return nil, storeError(err)
 		}
+	}
+	if err := r.buried(ctx, id); err != nil {
+		return nil, err
 	}
 	if err := r.recallRefusal(print, id); err != nil {
 		return nil, err

@@ -2,12 +2,14 @@ package envelope
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 )
 
-// What other processes do to keys, this one learns from the key store: it asks
-// for the states of the keys that it has in memory, every StorePoll.
+// What other processes do to keys, this one learns from the key store and the
+// tombstone log: every StorePoll it asks for the states of the keys that it has
+// in memory.
 
 type poll struct {
 	mu      sync.Mutex
@@ -22,7 +24,7 @@ const statesAtOnce = 1000
 
 // pollStore sees to it that the store is asked from time to time.
 func (r *KeyRing) pollStore() {
-	if r.opts.Store == nil {
+	if r.opts.Store == nil && r.opts.Tombstones == nil {
 		return
 	}
 	p := &r.poll
@@ -55,8 +57,17 @@ func (r *KeyRing) askStore() {
 	ctx, cancel := context.WithTimeout(r.closed, r.opts.LoadTimeout)
 	defer cancel()
 	var err error
-	for rest := keys; len(rest) > 0 && err == nil; rest = rest[min(statesAtOnce, len(rest)):] {
+	for rest := keys; r.opts.Store != nil && len(rest) > 0 && err == nil; rest = rest[min(statesAtOnce, len(rest)):] {
 		err = r.compare(ctx, rest[:min(statesAtOnce, len(rest))])
+	}
+	for _, k := range keys {
+		dead := r.buried(ctx, k.id)
+		if errors.Is(dead, ErrKeyDestroyed) {
+			r.heed(k, StateDestroyed)
+		} else if dead != nil {
+			err = errors.Join(err, dead)
+			break
+		}
 	}
 	if r.closed.Err() != nil {
 		return

@@ -2,8 +2,6 @@ package envelope
 
 import (
 	"context"
-	"crypto/rand"
-	"errors"
 	"fmt"
 	"maps"
 	"sync"
@@ -261,42 +259,6 @@ func (r *KeyRing) endSealing(k *dataKey) {
 func (k *dataKey) unpublishSealing() {
 	k.sealable.Store(false)
 	k.seal.timer.Stop()
-}
-
-// Rotate makes a new data key for the scope and seals with it from now on. The
-// keys before it go on opening what they sealed. Without a key store this is
-// the scope's key in this process; with one, other processes change over when
-// they next ask the store.
-func (r *KeyRing) Rotate(ctx context.Context, scope Scope) (KeyID, error) {
-	scope = scope.withDefault()
-	fail := func(err error) (KeyID, error) {
-		return KeyID{}, fmt.Errorf("envelope: rotate the data key of %s: %w", scope, err)
-	}
-	if err := ctx.Err(); err != nil {
-		return fail(err)
-	}
-	if err := scope.validate(); err != nil {
-		return fail(err)
-	}
-	// A flight of its own: the key must be one that nobody had before the call.
-	k, err := r.once(ctx, "rotate"+rand.Text()+makeFlight(scope), func(ctx context.Context) (*dataKey, error) {
-		if r.opts.Store == nil {
-			return r.nextInline(ctx, scope, nil, true)
-		}
-		// The store knows which key is active now, and this process's cache may
-		// not.
-		rec, err := r.opts.Store.Active(ctx, scope, PurposeData)
-		if err != nil && !errors.Is(err, ErrKeyNotFound) {
-			return nil, storeError(err)
-		}
-		s := r.searchFor(scope)
-		s.rotate = true
-		return s.next(ctx, rec.KeyID)
-	})
-	if err != nil {
-		return fail(err)
-	}
-	return k.id, nil
 }
 
 // drawnCounts is how many messages of each stored key this process has taken
