@@ -3,10 +3,16 @@
 // and to unwrap it again.
 //
 // A [Provider] does those two things. What only some services can do is an
-// interface of one method each: [Rewrapper], [Checker], [Resolver].
+// interface of one method each: [Rewrapper], [Wrapper], [Checker], [Resolver].
+// [Rewrap] moves a data key to another root key by the best of them.
+//
 // Sub-packages hold the providers: awskms (AWS KMS), localkms (an embedded key
 // file), and fakekms, a server for tests. Package providertest is the
 // conformance suite that every provider runs.
+//
+// A provider that stands for several others has all of these methods, since
+// what can be done depends on the root key. Where the one behind a root key
+// lacks an ability, the error matches [ErrKeyUnusable] and [errors.ErrUnsupported].
 package kmsprovider
 
 import (
@@ -44,6 +50,16 @@ type Rewrapper interface {
 	// Rewrap returns the new wrapping and the canonical URI of the root key
 	// that made it. The encryption context stays the same.
 	Rewrap(ctx context.Context, fromRootKey string, wrapped []byte, toRootKey string, ec EncryptionContext) (rewrapped []byte, rootKey string, err error)
+}
+
+// A Wrapper wraps a data key that was made elsewhere: it is how data keys move
+// from one key service to another.
+type Wrapper interface {
+	// Wrap returns the wrapping of plaintext, a data key of [DataKeySize] bytes,
+	// under rootKey, bound to ec, and the canonical URI of that root key. It
+	// fails with [ErrInvalidCiphertext] if plaintext has another length. The
+	// caller owns plaintext and wipes it after use.
+	Wrap(ctx context.Context, rootKey string, plaintext []byte, ec EncryptionContext) (wrapped []byte, canonical string, err error)
 }
 
 // A Checker tells whether a root key can be used: it exists, is enabled, and

@@ -16,7 +16,8 @@
 // names an alias, so that moving an alias makes nothing unreadable.
 //
 // The caller needs kms:GenerateDataKey, kms:Decrypt and kms:DescribeKey, and
-// for a change of root keys kms:ReEncryptFrom and kms:ReEncryptTo.
+// for a change of root keys kms:ReEncryptFrom and kms:ReEncryptTo. Only data
+// keys that come from another key service need kms:Encrypt.
 //
 // # Errors
 //
@@ -91,8 +92,8 @@ type Options struct {
 }
 
 // A Provider makes and unwraps data keys with AWS KMS. It implements
-// kmsprovider.Provider, Rewrapper, Checker and Resolver, is safe for concurrent
-// use, and prints neither credentials nor settings.
+// kmsprovider.Provider, Rewrapper, Wrapper, Checker and Resolver, is safe for
+// concurrent use, and prints neither credentials nor settings.
 type Provider struct {
 	client           *kms.Client
 	region           string
@@ -106,6 +107,7 @@ type Provider struct {
 var (
 	_ kmsprovider.Provider  = (*Provider)(nil)
 	_ kmsprovider.Rewrapper = (*Provider)(nil)
+	_ kmsprovider.Wrapper   = (*Provider)(nil)
 	_ kmsprovider.Checker   = (*Provider)(nil)
 	_ kmsprovider.Resolver  = (*Provider)(nil)
 )
@@ -123,7 +125,8 @@ func Open(ctx context.Context, opts *Options) (*Provider, error) {
 
 // New returns a Provider with the given AWS configuration, which it copies. KMS
 // is not called. opts may be nil. The configuration's retry settings have no
-// effect, and its logger never gets the bodies of answers, which hold keys.
+// effect, and its logger never gets the bodies of requests and answers, which
+// hold keys.
 func New(cfg aws.Config, opts *Options) (*Provider, error) {
 	if opts == nil {
 		opts = &Options{}
@@ -163,7 +166,7 @@ func newProvider(cfg aws.Config, o Options) (*Provider, error) {
 			ko.BaseEndpoint = aws.String(o.Endpoint)
 		}
 		ko.Retryer, ko.RetryMaxAttempts = aws.NopRetryer{}, 0
-		ko.ClientLogMode.ClearResponseWithBody()
+		withoutBodies(&ko.ClientLogMode)
 		ko.Credentials = &credentialsSource{from: cfg.Credentials}
 		ko.HTTPClient = guard{next: ko.HTTPClient, allowPlain: o.AllowPlaintextHTTPEndpoint}
 	})
@@ -184,6 +187,16 @@ func newProvider(cfg aws.Config, o Options) (*Provider, error) {
 	}
 	p.replicas, err = replicas(o.Replicas, p.region)
 	return p, err
+}
+
+// withoutBodies takes what holds keys out of the SDK's log: answers hold new
+// and unwrapped ones, requests those that are to be wrapped.
+func withoutBodies(mode *aws.ClientLogMode) {
+	if mode.IsRequestWithBody() {
+		*mode |= aws.LogRequest
+	}
+	mode.ClearRequestWithBody()
+	mode.ClearResponseWithBody()
 }
 
 func credentialsOfRole(cfg aws.Config, o Options) (aws.CredentialsProvider, error) {

@@ -107,7 +107,7 @@ func TestClasses(t *testing.T) {
 		"200 with null":           {always(200, "null"), unavailable},
 		"200 with an array":       {always(200, "[]"), unavailable},
 		"200 cut off":             {always(200, `{"Plaintext":"`+b64+`","KeyId`), unavailable},
-		"200 with bad base64":     {always(200, `{"KeyId":"`+arnA+`","Plaintext":"`+b64+`!","CiphertextBlob":"AAAA"}`), unavailable},
+		"200 with bad base64":     {always(200, `{"KeyId":"`+arnA+`","Plaintext":"`+b64+`!","CiphertextBlob":"AAA!"}`), unavailable},
 		"200 with wrong types":    {always(200, `{"KeyId":5,"Plaintext":"`+b64+`","CiphertextBlob":"AAAA"}`), unavailable},
 		"200 that never ends":     {func(r *http.Request) (*http.Response, error) { return endless(r), nil }, unavailable},
 		"connection refused":      {fails(&net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")}), unavailable},
@@ -196,7 +196,7 @@ func TestAnswersThatMakeNoSense(t *testing.T) {
 		return fmt.Sprintf(`{"SourceKeyId":%q,"KeyId":%q,"CiphertextBlob":%q}`, source, key, base64.StdEncoding.EncodeToString(wrapped))
 	}
 	all := calls(wrapped)
-	generate, unwrap, rewrap, check, resolve := all[0], all[1], all[2], all[3], all[4]
+	generate, unwrap, rewrap, check, resolve, wrap := all[0], all[1], all[2], all[3], all[4], all[5]
 	for _, c := range []struct {
 		name string
 		call call
@@ -213,6 +213,10 @@ func TestAnswersThatMakeNoSense(t *testing.T) {
 		{"0 bytes", generate, dataKey(arnA, nil, wrapped), "0 bytes"},
 		{"nothing wrapped", generate, dataKey(arnA, plainKey, nil), "wrapped key has 0 bytes"},
 		{"too long wrapped", generate, dataKey(arnA, plainKey, make([]byte, 6145)), "6145 bytes"},
+		{"wrapped under another key", wrap, dataKey(arnB, nil, wrapped), "another key"},
+		{"wrapped under no key", wrap, dataKey("", nil, wrapped), "another key"},
+		{"wrapped to nothing", wrap, dataKey(arnA, nil, nil), "wrapped key has 0 bytes"},
+		{"wrapped to too much", wrap, dataKey(arnA, nil, make([]byte, 6145)), "6145 bytes"},
 		{"another key", unwrap, dataKey(arnB, plainKey, nil), "another key"},
 		{"another key, wrong length", unwrap, dataKey(arnB, plainKey[:31], nil), "another key"},
 		{"0 bytes", unwrap, dataKey(arnA, nil, nil), "no data key"},

@@ -141,6 +141,41 @@ func (p *Provider) Rewrap(ctx context.Context, fromRootKey string, wrapped []byt
 	return rewrapped, uri, nil
 }
 
+// Wrap implements kmsprovider.Wrapper with kms:Encrypt, for a data key that
+// another key service made. rootKey is the URI of a key or an alias; plaintext is
+// 32 bytes.
+func (p *Provider) Wrap(ctx context.Context, rootKey string, plaintext []byte, ec kmsprovider.EncryptionContext) (wrapped []byte, canonical string, err error) {
+	if err := checkContext(opEncrypt, rootKey, ec); err != nil {
+		return nil, "", err
+	}
+	if n := len(plaintext); n != kmsprovider.DataKeySize {
+		return nil, "", refuse(opEncrypt, rootKey, kmsprovider.ErrInvalidCiphertext, fmt.Sprintf("a data key has %d bytes, not %d", kmsprovider.DataKeySize, n))
+	}
+	uri, arn, err := p.sealing(ctx, opEncrypt, rootKey)
+	if err != nil {
+		return nil, "", err
+	}
+	err = p.call(ctx, opEncrypt, uri, func(ctx context.Context) error {
+		out, err := p.client.Encrypt(ctx, &kms.EncryptInput{
+			KeyId:             aws.String(arn),
+			Plaintext:         plaintext,
+			EncryptionContext: ec,
+		})
+		if err != nil {
+			return err
+		}
+		if err := answeredFor(out.KeyId, arn); err != nil {
+			return err
+		}
+		wrapped = out.CiphertextBlob
+		return checkWrapped(wrapped)
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	return wrapped, uri, nil
+}
+
 func checkContext(op operation, rootKey string, ec kmsprovider.EncryptionContext) error {
 	if err := ec.Validate(); err != nil {
 		return refuse(op, rootKey, kmsprovider.ErrInvalidCiphertext, err.Error())

@@ -28,6 +28,7 @@ var (
 	opGenerate  = operation{"generate a data key", "kms:GenerateDataKey"}
 	opDecrypt   = operation{"decrypt", "kms:Decrypt"}
 	opReEncrypt = operation{"re-encrypt", "kms:ReEncryptFrom on the old key and kms:ReEncryptTo on the new one"}
+	opEncrypt   = operation{"encrypt a data key", "kms:Encrypt"}
 	opCheck     = operation{"check", "kms:DescribeKey"}
 	opResolve   = operation{"resolve", "kms:DescribeKey"}
 )

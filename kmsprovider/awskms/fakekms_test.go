@@ -61,6 +61,10 @@ func (b bench) calls(wrapped []byte) []call {
 			return err
 		}},
 		{"Check", func(ctx context.Context, p *awskms.Provider) error { return p.Check(ctx, rootKey) }},
+		{"Wrap", func(ctx context.Context, p *awskms.Provider) error {
+			_, _, err := p.Wrap(ctx, rootKey, plainKey, ec)
+			return err
+		}},
 	}
 }
 
@@ -75,14 +79,22 @@ func TestWhatIsSent(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "aws-kms://"+b.other, uri)
 
+	wrapped, uri, err := b.p.Wrap(t.Context(), dk.RootKey, plainKey, ec)
+	require.NoError(t, err)
+	require.Equal(t, dk.RootKey, uri)
+
 	sent := b.Calls()
-	require.Len(t, sent, 3)
-	for i, op := range []string{"GenerateDataKey", "Decrypt", "ReEncrypt"} {
+	require.Len(t, sent, 4)
+	for i, op := range []string{"GenerateDataKey", "Decrypt", "ReEncrypt", "Encrypt"} {
 		require.Equal(t, op, sent[i].Op)
 		require.Equal(t, b.arn, sent[i].KeyID)
 		require.Equal(t, ec, sent[i].EncryptionContext)
 	}
 	require.Equal(t, b.other, sent[2].DestinationKeyARN)
+
+	plain, err := b.p.Unwrap(t.Context(), uri, wrapped, ec)
+	require.NoError(t, err)
+	require.Equal(t, plainKey, plain, "what was sent to be wrapped")
 }
 
 // Answers that a broken or hostile KMS could give, over a real connection.
@@ -99,13 +111,13 @@ func TestSpoiledAnswers(t *testing.T) {
 		{fakekms.EmptyBody, all},
 		{fakekms.NoFields, all},
 		{fakekms.WrongTypes, all},
-		{fakekms.BadBase64, []string{"GenerateDataKey", "Decrypt", "ReEncrypt"}},
+		{fakekms.BadBase64, []string{"GenerateDataKey", "Decrypt", "ReEncrypt", "Encrypt"}},
 		{fakekms.Oversized, []string{"Decrypt"}},
 		{fakekms.ShortKey, data},
 		{fakekms.LongKey, data},
 		{fakekms.NoKey, both},
-		{fakekms.NoCiphertext, []string{"GenerateDataKey", "ReEncrypt"}},
-		{fakekms.LongCiphertext, []string{"GenerateDataKey", "ReEncrypt"}},
+		{fakekms.NoCiphertext, []string{"GenerateDataKey", "ReEncrypt", "Encrypt"}},
+		{fakekms.LongCiphertext, []string{"GenerateDataKey", "ReEncrypt", "Encrypt"}},
 		{fakekms.OtherKeyID, all},
 		{fakekms.NoKeyID, all},
 	} {
@@ -114,7 +126,7 @@ func TestSpoiledAnswers(t *testing.T) {
 				b := newBench(t, nil)
 				defer b.Close()
 				dk := b.generate(t)
-				ops := []string{"GenerateDataKey", "Decrypt", "ReEncrypt", "DescribeKey"}
+				ops := []string{"GenerateDataKey", "Decrypt", "ReEncrypt", "DescribeKey", "Encrypt"}
 				remove := b.Inject(fakekms.Fault{Ops: c.ops, Break: c.spoil})
 				for i, call := range b.calls(dk.Wrapped) {
 					b.ResetCalls()

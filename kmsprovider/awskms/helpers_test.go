@@ -123,5 +123,9 @@ func calls(wrapped []byte) []call {
 			_, err := p.Resolve(ctx, "aws-kms://alias/crm")
 			return err
 		}},
+		{"Wrap", func(ctx context.Context, p *awskms.Provider) error {
+			_, _, err := p.Wrap(ctx, keyA, plainKey, ec)
+			return err
+		}},
 	}
 }

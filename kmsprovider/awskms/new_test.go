@@ -367,15 +367,17 @@ func TestCredentialFailures(t *testing.T) {
 		{"provider canceled", &aws.RequestCanceledError{Err: context.Canceled}, kmsprovider.ErrUnavailable},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			cfg := configFor(always(200, "{}"))
-			cfg.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return aws.Credentials{}, c.err })
-			p, err := awskms.New(cfg, &awskms.Options{UnreachableAfter: 10 * time.Millisecond})
-			require.NoError(t, err)
-			_, err = p.GenerateDataKey(t.Context(), keyA, ec)
-			require.ErrorIs(t, err, c.class)
-			require.ErrorContains(t, err, "AWS credentials")
-			require.NotErrorIs(t, err, context.DeadlineExceeded)
-			require.NotErrorIs(t, err, context.Canceled)
+			synctest.Test(t, func(t *testing.T) { // a busy machine would be an outage of its own
+				cfg := configFor(always(200, "{}"))
+				cfg.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return aws.Credentials{}, c.err })
+				p, err := awskms.New(cfg, &awskms.Options{UnreachableAfter: 10 * time.Millisecond})
+				require.NoError(t, err)
+				_, err = p.GenerateDataKey(t.Context(), keyA, ec)
+				require.ErrorIs(t, err, c.class)
+				require.ErrorContains(t, err, "AWS credentials")
+				require.NotErrorIs(t, err, context.DeadlineExceeded)
+				require.NotErrorIs(t, err, context.Canceled)
+			})
 		})
 	}
 	t.Run("no metadata service", func(t *testing.T) {
@@ -433,8 +435,8 @@ func TestProviderPrintsNoSecrets(t *testing.T) {
 	require.Equal(t, "awskms.Provider(nil)", fmt.Sprint((*awskms.Provider)(nil)))
 }
 
-// The SDK can log whole answers, which hold the key in base64.
-func TestAnswersAreNotLogged(t *testing.T) {
+// The SDK can log whole requests and answers, which hold the key in base64.
+func TestBodiesAreNotLogged(t *testing.T) {
 	var log bytes.Buffer
 	cfg := configFor(always(200, dataKey(arnA, plainKey, []byte("wrapped"))))
 	cfg.Logger = logging.NewStandardLogger(&log)
@@ -443,6 +445,9 @@ func TestAnswersAreNotLogged(t *testing.T) {
 	require.NoError(t, err)
 	_, err = p.GenerateDataKey(t.Context(), keyA, ec)
 	require.NoError(t, err)
-	require.Contains(t, log.String(), "GenerateDataKey", "the control: the log is on")
+	_, _, err = p.Wrap(t.Context(), keyA, plainKey, ec)
+	require.NoError(t, err)
+	require.Contains(t, log.String(), "TrentService.GenerateDataKey", "the control: the log is on")
+	require.Contains(t, log.String(), "TrentService.Encrypt")
 	require.NotContains(t, log.String(), "Plaintext")
 }

@@ -28,14 +28,15 @@
 // # What it does on demand
 //
 // [Server.Inject] makes calls slow, hang, fail or be answered with nonsense:
-// all of them, or those of some operations, keys or callers, or at a rate that
-// a seed repeats. [Server.Deny] takes a permission away. [Server.Calls],
-// [Server.Count] and [Server.MaxInFlight] tell what was called.
+// all of them, or those of some operations, keys or callers, or those above a
+// quota, or at a rate that a seed repeats. [Server.Deny] takes a permission
+// away. [Server.Calls], [Server.Count] and [Server.MaxInFlight] tell what was
+// called.
 //
 // # What it doesn't do
 //
 // It keeps everything in memory and protects nothing: it is for tests alone.
 // Signatures must have their form (AWS Signature Version 4) but aren't
-// verified. There are no policies, grants, tags, quotas, lists of keys, or
+// verified. There are no policies, grants, tags, lists of keys, or
 // cryptography with asymmetric and HMAC keys, which only exist to be refused.
 package fakekms

@@ -20,6 +20,11 @@ type Fault struct {
 	// [Options.Seed]; zero means all.
 	Rate float64
 
+	// Above lets that many of these calls a second pass, and strikes what is
+	// more: with the error "ThrottlingException" it is a request quota. A second's
+	// calls may come all at once. Zero lets none pass.
+	Above int
+
 	// Times is how many calls are struck before the fault is over; zero means
 	// no limit.
 	Times int
@@ -103,8 +108,8 @@ func (f *Fault) check() {
 	switch {
 	case !(f.Rate >= 0 && f.Rate <= 1):
 		panic("fakekms: Inject: Rate is not from 0 to 1")
-	case f.Times < 0 || f.Delay < 0:
-		panic("fakekms: Inject: Times or Delay is negative")
+	case f.Times < 0 || f.Delay < 0 || f.Above < 0:
+		panic("fakekms: Inject: Times, Delay or Above is negative")
 	case f.Status != 0 && (f.Status < 400 || f.Status > 599):
 		panic("fakekms: Inject: Status is not from 400 to 599")
 	case f.Break != "" && (f.Error != "" || f.Status != 0):
@@ -128,6 +133,29 @@ type activeFault struct {
 	Fault
 	random *rand.Rand // its own, so that faults don't change each other's choices
 	left   int
+	passes quota
+}
+
+// A quota is how many calls may pass now: as many a second as it is refilled
+// with, and no more than a second's at a time.
+type quota struct {
+	left float64
+	at   time.Time
+}
+
+func (q *quota) take(perSecond int, now time.Time) bool {
+	most := float64(perSecond)
+	switch {
+	case q.at.IsZero():
+		q.left, q.at = most, now
+	case now.After(q.at): // calls that arrive together may come here in any order
+		q.left, q.at = min(most, q.left+most*now.Sub(q.at).Seconds()), now
+	}
+	if q.left < 1 {
+		return false
+	}
+	q.left--
+	return true
 }
 
 func (fs *faults) add(f Fault) (remove func()) {
@@ -153,7 +181,7 @@ func (fs *faults) strike(c *Call, names func(keyID string) (arn string)) (effect
 	var spent []*activeFault
 	struck := false
 	for _, f := range fs.list {
-		if !f.concerns(c, names) || f.Rate > 0 && f.random.Float64() >= f.Rate {
+		if !f.concerns(c, names) || f.Rate > 0 && f.random.Float64() >= f.Rate || f.Above > 0 && f.passes.take(f.Above, c.Time) {
 			continue
 		}
 		ends := f.Error != "" || f.Status != 0 || f.Break != ""

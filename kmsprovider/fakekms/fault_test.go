@@ -179,6 +179,39 @@ func TestRateIsRepeatable(t *testing.T) {
 	require.Equal(t, 200, count(run(1, 1)))
 }
 
+// A quota passes so many calls a second, however they come.
+func TestAboveIsAQuota(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv := pipe(t)
+		defer srv.Close()
+		one, other, c := srv.CreateKey(fakekms.KeyOptions{}), srv.CreateKey(fakekms.KeyOptions{}), client(srv)
+		lift := srv.Inject(fakekms.Fault{Above: 10, Error: "ThrottlingException", Keys: []string{one}})
+		passed := func(calls int, pause time.Duration) (n int) {
+			for range calls {
+				if err := generate(t, c, one); err == nil {
+					n++
+				} else {
+					requireCode(t, err, "ThrottlingException")
+				}
+				require.NoError(t, generate(t, c, other), "its calls don't count")
+				time.Sleep(pause)
+			}
+			return n
+		}
+		require.Equal(t, 10, passed(30, 0), "a second's calls at once")
+		time.Sleep(500 * time.Millisecond)
+		require.Equal(t, 5, passed(30, 0), "half a second's calls")
+		time.Sleep(time.Hour)
+		require.Equal(t, 10, passed(30, 0), "no more than a second's are saved up")
+		time.Sleep(time.Second)
+		require.Equal(t, 20, passed(20, 100*time.Millisecond), "at the quota")
+		time.Sleep(time.Second)
+		require.Equal(t, 10+49, passed(200, 25*time.Millisecond), "10 at once, then one in four")
+		lift()
+		require.Equal(t, 30, passed(30, 0))
+	})
+}
+
 func TestTimes(t *testing.T) {
 	srv := pipe(t)
 	arn, c := srv.CreateKey(fakekms.KeyOptions{}), client(srv)

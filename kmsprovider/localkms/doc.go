@@ -59,9 +59,11 @@
 //
 // # Moving to AWS KMS
 //
-// Root keys can't be carried over, and neither can wrapped keys, since one
-// provider can't wrap another's data key. Name the AWS root key as the one that
-// wraps for each scope, keep this provider for reading, and re-encrypt the rows
-// in a sweep; each row is then under a data key that AWS KMS made. When nothing
-// names a local-kms URI any more, in backups too, the file can go.
+// Root keys can't be carried over, but data keys can: [kmsprovider.Rewrap]
+// unwraps each with the file and has AWS KMS wrap it, which touches no row. Such
+// a data key has been in reach of whoever could read the file, now or in a
+// backup. Where that matters, name the AWS root key as the one that wraps for
+// each scope, keep this provider for reading, and re-encrypt the rows in a
+// sweep; each row is then under a data key that AWS KMS made. When nothing names
+// a local-kms URI any more, in backups too, the file can go.
 package localkms

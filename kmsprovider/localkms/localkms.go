@@ -17,6 +17,7 @@ import (
 var (
 	_ kmsprovider.Provider  = (*Provider)(nil)
 	_ kmsprovider.Rewrapper = (*Provider)(nil)
+	_ kmsprovider.Wrapper   = (*Provider)(nil)
 	_ kmsprovider.Checker   = (*Provider)(nil)
 )
 
@@ -181,6 +182,34 @@ func (p *Provider) Rewrap(ctx context.Context, fromRootKey string, wrapped []byt
 		return nil, "", err
 	}
 	return k.wrap(plain, canonical), k.uri, nil
+}
+
+// Wrap implements [kmsprovider.Wrapper]. Like a new data key, one that came from
+// elsewhere needs the key file to be in its place.
+func (p *Provider) Wrap(ctx context.Context, rootKey string, plaintext []byte, ec kmsprovider.EncryptionContext) (wrapped []byte, canonical string, err error) {
+	wrapped, canonical, err = p.wrap(ctx, rootKey, plaintext, ec)
+	if err != nil {
+		return nil, "", fmt.Errorf("localkms: wrapping a data key under %.200q: %w", rootKey, err)
+	}
+	return wrapped, canonical, nil
+}
+
+func (p *Provider) wrap(ctx context.Context, rootKey string, plaintext []byte, ec kmsprovider.EncryptionContext) (wrapped []byte, uri string, err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, "", err
+	}
+	if n := len(plaintext); n != kmsprovider.DataKeySize {
+		return nil, "", fmt.Errorf("%w: a data key has %d bytes, not %d", kmsprovider.ErrInvalidCiphertext, kmsprovider.DataKeySize, n)
+	}
+	canonical, err := ec.Canonical()
+	if err != nil {
+		return nil, "", err
+	}
+	k, err := p.wrappingKey(rootKey)
+	if err != nil {
+		return nil, "", err
+	}
+	return k.wrap(plaintext, canonical), k.uri, nil
 }
 
 // Check implements [kmsprovider.Checker]. It fails if the root key can't be

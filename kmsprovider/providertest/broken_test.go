@@ -14,6 +14,7 @@ type broken struct {
 	generate func(context.Context, string, kmsprovider.EncryptionContext) (kmsprovider.DataKey, error)
 	unwrap   func(context.Context, string, []byte, kmsprovider.EncryptionContext) ([]byte, error)
 	rewrap   func(context.Context, string, []byte, string, kmsprovider.EncryptionContext) ([]byte, string, error)
+	wrap     func(context.Context, string, []byte, kmsprovider.EncryptionContext) ([]byte, string, error)
 	check    func(context.Context, string) error
 	resolve  func(context.Context, string) (string, error)
 }
@@ -37,6 +38,13 @@ func (b *broken) Rewrap(ctx context.Context, from string, wrapped []byte, to str
 		return b.rewrap(ctx, from, wrapped, to, ec)
 	}
 	return b.memory.Rewrap(ctx, from, wrapped, to, ec)
+}
+
+func (b *broken) Wrap(ctx context.Context, rootKey string, plain []byte, ec kmsprovider.EncryptionContext) (wrapped []byte, canonical string, err error) {
+	if b.wrap != nil {
+		return b.wrap(ctx, rootKey, plain, ec)
+	}
+	return b.memory.Wrap(ctx, rootKey, plain, ec)
 }
 
 func (b *broken) Check(ctx context.Context, rootKey string) error {
@@ -64,7 +72,7 @@ type flaw struct {
 
 func flaws() []flaw {
 	var all []flaw
-	for _, some := range [][]flaw{keyFlaws(), contextFlaws(), wrappedFlaws(), bufferFlaws(), callFlaws(), errorFlaws(), stateFlaws()} {
+	for _, some := range [][]flaw{keyFlaws(), contextFlaws(), wrappedFlaws(), bufferFlaws(), wrapFlaws(), callFlaws(), errorFlaws(), stateFlaws()} {
 		all = append(all, some...)
 	}
 	return all

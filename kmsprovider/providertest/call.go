@@ -49,6 +49,12 @@ func (p probe) calls(pr kmsprovider.Provider, rootKey string, wrapped []byte) []
 			return err
 		}})
 	}
+	if w, ok := pr.(kmsprovider.Wrapper); ok {
+		c = append(c, call{"Wrap", func(ctx context.Context) error {
+			_, _, err := w.Wrap(ctx, rootKey, foreignKey(), sampleContext())
+			return err
+		}})
+	}
 	if k, ok := pr.(kmsprovider.Checker); ok {
 		c = append(c, call{"Check", func(ctx context.Context) error { return k.Check(ctx, rootKey) }})
 	}

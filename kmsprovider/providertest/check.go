@@ -31,6 +31,7 @@ func checks() []check {
 		wrappedChecks(),
 		bufferChecks(),
 		rewrapChecks(),
+		wrapChecks(),
 		callChecks(),
 		errorChecks(),
 		stateChecks(),

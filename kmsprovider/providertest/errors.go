@@ -76,6 +76,15 @@ func (p probe) failures() ([]failure, kmsprovider.DataKey, error) {
 		rewrap(p.ctx, "of a tampered key", p.h.RootKey, flip, p.h.OtherRootKey)
 		rewrap(ended, "with an ended context", p.h.RootKey, dk.Wrapped, p.h.OtherRootKey)
 	}
+	if w, ok := pr.(kmsprovider.Wrapper); ok {
+		wrap := func(ctx context.Context, what, rootKey string, ec kmsprovider.EncryptionContext) {
+			wrapped, uri, err := w.Wrap(ctx, rootKey, dk.Plaintext, ec)
+			out = append(out, failure{"Wrap " + what, err, wrapped != nil || uri != ""})
+		}
+		wrap(p.ctx, "under a missing root key", p.h.MissingRootKey, ec)
+		wrap(p.ctx, "with bad UTF-8", p.h.RootKey, badUTF8)
+		wrap(ended, "with an ended context", p.h.RootKey, ec)
+	}
 	if c, ok := pr.(kmsprovider.Checker); ok {
 		out = append(
 			out,

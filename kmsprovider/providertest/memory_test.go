@@ -307,6 +307,23 @@ func (m *memory) Unwrap(ctx context.Context, rootKey string, wrapped []byte, ec 
 	return plain, err
 }
 
+func (m *memory) Wrap(ctx context.Context, rootKey string, plain []byte, ec kmsprovider.EncryptionContext) (wrapped []byte, canonical string, err error) {
+	if err := m.reach(ctx); err != nil {
+		return nil, "", err
+	}
+	if len(plain) != kmsprovider.DataKeySize {
+		return nil, "", fmt.Errorf("%w: not a data key", kmsprovider.ErrInvalidCiphertext)
+	}
+	uri, err := m.Resolve(ctx, rootKey)
+	if err != nil {
+		return nil, "", err
+	}
+	if wrapped, err = m.s.wrap(uri, plain, ec); err != nil {
+		return nil, "", err
+	}
+	return wrapped, uri, nil
+}
+
 func (m *memory) Rewrap(ctx context.Context, from string, wrapped []byte, to string, ec kmsprovider.EncryptionContext) (rewrapped []byte, rootKey string, err error) {
 	plain, err := m.Unwrap(ctx, from, wrapped, ec)
 	if err != nil {

@@ -40,8 +40,8 @@ type Harness struct {
 	// every key that NewRootKey has returned so far. It is called at least
 	// once in each check and releases what it holds with t.Cleanup. Providers
 	// of one run share their root keys. [kmsprovider.Rewrapper],
-	// [kmsprovider.Checker] and [kmsprovider.Resolver] are checked if the
-	// result implements them.
+	// [kmsprovider.Wrapper], [kmsprovider.Checker] and [kmsprovider.Resolver]
+	// are checked if the result implements them.
 	New func(t testing.TB) kmsprovider.Provider
 
 	RootKey        string // canonical URI of a root key in order

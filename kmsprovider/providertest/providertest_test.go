@@ -123,7 +123,7 @@ func TestLeftOut(t *testing.T) {
 		}
 	}
 	for _, name := range []string{
-		"root-key-alias", "resolver", "checker", "wrapped-not-a-data-key", "rewrap", "rewrap-refuses", "disabled", "pending-deletion",
+		"root-key-alias", "resolver", "checker", "wrapped-not-a-data-key", "rewrap", "rewrap-refuses", "wrap", "wrap-refuses", "wrap-keeps-nothing", "disabled", "pending-deletion",
 		"rotated", "replica-rotated", "unavailable", "throttled", "denied", "context-ends-in-call", "own-timeout",
 	} {
 		require.True(t, left[name], name)
