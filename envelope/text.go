@@ -2,11 +2,14 @@ package envelope
 
 import (
 	"encoding/base64"
+	"strconv"
 	"strings"
 )
 
-// textPrefix is "fc", the version and a dot.
-const textPrefix = "fc1."
+const (
+	textStart  = "fc"            // of every version
+	textPrefix = textStart + "1." // the version and a dot
+)
 
 var textEncoding = base64.RawURLEncoding.Strict()
 
@@ -29,12 +32,31 @@ func AppendText(dst, envelope []byte) ([]byte, error) {
 
 // DecodeText returns the envelope of a text form. It is strict, so that one
 // envelope has one text: any byte outside the alphabet, padding, and unused
-// bits that are not zero are errors.
+// bits that are not zero are errors. The text form of a version to come is
+// [ErrUnknownVersion], all else [ErrMalformed].
 func DecodeText(text string) ([]byte, error) {
 	body, ok := strings.CutPrefix(text, textPrefix)
 	if !ok {
+		if v := versionOfText(text); v != 0 {
+			return nil, &failure{"bad-text", ErrUnknownVersion, otherVersion(v)}
+		}
 		return nil, badText("the text form of an envelope starts with " + textPrefix)
 	}
+	b, err := decodeBody(body)
+	if err != nil {
+		return nil, err
+	}
+	h, err := parseHeader(b)
+	if err != nil { // also where the version byte isn't the prefix's number
+		return nil, badText("no envelope of version 1 inside: " + err.Error())
+	}
+	if h.mode == ModeStream {
+		return nil, badText("a stream has no text form")
+	}
+	return b, nil
+}
+
+func decodeBody(body string) ([]byte, error) {
 	if len(body) > textEncoding.EncodedLen(MaxInlineOverhead+MaxFrame) {
 		return nil, badText("longer than any envelope")
 	}
@@ -45,12 +67,20 @@ func DecodeText(text string) ([]byte, error) {
 	if err != nil {
 		return nil, badText("not base64url without padding")
 	}
-	h, err := parseHeader(b)
-	if err != nil { // also where the version byte isn't the prefix's number
-		return nil, badText("no envelope of version 1 inside: " + err.Error())
-	}
-	if h.mode == ModeStream {
-		return nil, badText("a stream has no text form")
-	}
 	return b, nil
+}
+
+// versionOfText returns the version of an envelope's text form where it isn't
+// 1, and 0 for any other text. The number before the dot isn't enough, which
+// plaintext can have too: it must be the envelope's own.
+func versionOfText(text string) int {
+	number, body, ok := strings.Cut(strings.TrimPrefix(text, textStart), ".")
+	v, err := strconv.ParseUint(number, 10, 8)
+	if !ok || err != nil || v == version || textStart+strconv.Itoa(int(v))+"."+body != text {
+		return 0
+	}
+	if b, err := decodeBody(body); err != nil || len(b) < fixedHeader || b[0] != magic || b[1] != byte(v) {
+		return 0
+	}
+	return int(v)
 }

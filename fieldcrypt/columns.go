@@ -127,7 +127,7 @@ func (h *handle) decryptColumns(ctx context.Context, w *work, record unsafe.Poin
 			err = h.locate(&w.at, record)
 		}
 		if err != nil {
-			return &DecryptError{[]Failure{{0, m.label, err}}}
+			return &DecryptError{h.plan.typ.String(), []Failure{{0, m.label, err}}}
 		}
 		j.origin = h.originFor(&w.at, m.class)
 		w.open.add(&j, &m.name, nil, env)
@@ -151,7 +151,7 @@ func (h *handle) decryptColumns(ctx context.Context, w *work, record unsafe.Poin
 			contents[i] = frame
 		})
 	}
-	if err := w.failed(); err != nil {
+	if err := h.failures(w); err != nil {
 		return err
 	}
 	for i, content := range contents {
