@@ -13,7 +13,7 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
 
 .PHONY: test
-test: ## all tests of all modules, with LocalStack and, where installed, PostgreSQL
+test: ## all tests of all modules, with LocalStack and, where installed, PostgreSQL and MariaDB
 	$(SERVERS) -- $(GOTEST)
 
 .PHONY: test-local
