@@ -11,7 +11,8 @@ import (
 // Columns holds what is written to, or was read from, the marked columns of
 // one record of a type with plain Go fields, by field name as in
 // "Contacts.phone": an envelope in binary form, or in text form where the tag
-// says text. A nil entry is NULL.
+// says text, which SQLite's text columns take as a string only. A nil entry is
+// NULL.
 type Columns map[string][]byte
 
 // EncryptColumns is Encrypt for a type whose marked fields are plain strings
