@@ -7,7 +7,7 @@ import (
 )
 
 const (
-	textStart  = "fc"            // of every version
+	textStart  = "fc"             // of every version
 	textPrefix = textStart + "1." // the version and a dot
 )
 
