@@ -13,7 +13,7 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
 
 .PHONY: test
-test: ## all tests of all modules, with LocalStack and, where installed, PostgreSQL
+test: ## all tests of all modules, with LocalStack and, where installed, PostgreSQL and MariaDB
 	$(SERVERS) -- $(GOTEST)
 
 .PHONY: test-local
@@ -48,9 +48,10 @@ tidy: ## go mod tidy in each module, without the workspace
 upgrade: ## newest dependencies in each module
 	$(PYTHON) scripts/modules.py upgrade
 
-.PHONY: postgres
-postgres: ## install PostgreSQL with Homebrew, on macOS
-	brew install postgresql@17
+.PHONY: servers
+servers: ## install PostgreSQL and MariaDB, with Homebrew or apt
+	@if command -v brew >/dev/null; then brew install postgresql@17 mariadb; \
+	else sudo apt-get update -qq && sudo apt-get install -y -qq --no-install-recommends postgresql mariadb-server; fi
 
 .PHONY: lint
 lint: ## formatting, vet, linters, known vulnerabilities, names of targets

@@ -66,6 +66,15 @@ func malformed(format string, args ...any) error {
 	return &failure{"malformed", ErrMalformed, fmt.Sprintf(format, args...)}
 }
 
+// otherVersion says what is known of an envelope that this release can't read.
+func otherVersion(found int) string {
+	advice := ""
+	if found > version {
+		advice = ": a newer release is needed"
+	}
+	return fmt.Sprintf("an envelope of version %d, and this release reads version %d%s", found, version, advice)
+}
+
 func badText(detail string) error { return &failure{"bad-text", ErrMalformed, detail} }
 
 // What is found wrong once the key is known says nothing more than

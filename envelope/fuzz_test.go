@@ -73,7 +73,8 @@ func checkDecodeText(text string) error {
 		return fmt.Errorf("class is %q, it should be %q", class(err), want)
 	}
 	if err != nil {
-		if b != nil || !errors.Is(err, ErrMalformed) {
+		toCome := !strings.HasPrefix(text, textPrefix) && errors.Is(err, ErrUnknownVersion)
+		if b != nil || !errors.Is(err, ErrMalformed) && !toCome {
 			return fmt.Errorf("refused with %d bytes: %w", len(b), err)
 		}
 		return nil

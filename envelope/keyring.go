@@ -347,5 +347,12 @@ func openError(b *Binding, id *KeyID, err error) error {
 	if id == nil {
 		return fmt.Errorf("envelope: open %s: %w", b, err)
 	}
-	return fmt.Errorf("envelope: open %s with key %s: %w", b, id, err)
+	advice := "" // it depends on the sentinel alone, and so says nothing more
+	switch {
+	case errors.Is(err, ErrNotAuthentic):
+		advice = "; restore what was stored at this place, or find out who moved or changed it"
+	case errors.Is(err, ErrKeyNotFound):
+		advice = "; use the key store that the data was sealed with, or restore this key's record"
+	}
+	return fmt.Errorf("envelope: open %s with key %s: %w%s", b, id, err, advice)
 }

@@ -2,6 +2,7 @@ package envelope
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -124,20 +125,21 @@ func TestBadEnvelopes(t *testing.T) {
 	}{
 		{"nothing", place("acme"), func([]byte) []byte { return nil }, ErrMalformed, nil, "0 bytes"},
 		{"a plain value", place("acme"), func([]byte) []byte { return []byte(secret) }, ErrMalformed, nil, "not an envelope"},
-		{"another version", place("acme"), func(env []byte) []byte { env[1] = 2; return env }, ErrUnknownVersion, nil, "version 2"},
+		{"another version", place("acme"), func(env []byte) []byte { env[1] = 2; return env }, ErrUnknownVersion, nil, "an envelope of version 2, and this release reads version 1: a newer release is needed"},
+		{"a version that never was", place("acme"), func(env []byte) []byte { env[1] = 0; return env }, ErrUnknownVersion, nil, "an envelope of version 0, and this release reads version 1"},
 		{"no known mode", place("acme"), mode(9), ErrMalformed, nil, "mode 0x09"},
-		{"a stream", place("acme"), mode(ModeStream), ErrModeNotAllowed, ErrMalformed, ""},
+		{"a stream", place("acme"), mode(ModeStream), ErrModeNotAllowed, ErrMalformed, "Contacts.email"},
 		{"deterministic", place("acme"), mode(ModeDeterministic), ErrModeNotAllowed, nil, "deterministic envelope where a field is expected"},
-		{"cut off", place("acme"), func(env []byte) []byte { return env[:len(env)-1] }, ErrNotAuthentic, nil, ""},
+		{"cut off", place("acme"), func(env []byte) []byte { return env[:len(env)-1] }, ErrNotAuthentic, nil, "altered bytes"},
 		{"cut off in the header", place("acme"), func(env []byte) []byte { return env[:20] }, ErrMalformed, nil, "cut short in the key ID"},
-		{"extended", place("acme"), func(env []byte) []byte { return append(env, 0) }, ErrNotAuthentic, nil, ""},
-		{"a bit flipped in the tag", place("acme"), func(env []byte) []byte { env[len(env)-1] ^= 1; return env }, ErrNotAuthentic, nil, ""},
-		{"another key ID", place("acme"), func(env []byte) []byte { env[3] ^= 1; return env }, ErrNotAuthentic, ErrKeyNotFound, ""},
+		{"extended", place("acme"), func(env []byte) []byte { return append(env, 0) }, ErrNotAuthentic, nil, "altered bytes"},
+		{"a bit flipped in the tag", place("acme"), func(env []byte) []byte { env[len(env)-1] ^= 1; return env }, ErrNotAuthentic, nil, "altered bytes"},
+		{"another key ID", place("acme"), func(env []byte) []byte { env[3] ^= 1; return env }, ErrNotAuthentic, ErrKeyNotFound, `tenant "acme"`},
 		{"another tenant", place("globex"), same, ErrNotAuthentic, ErrKeyNotFound, `tenant "globex"`},
 		{"another class", with(func(b *Binding) { b.Scope.Class = "billing" }), same, ErrNotAuthentic, ErrKeyNotFound, `class "billing"`},
 		{"another field", with(func(b *Binding) { b.Field = MustField("Contacts", "phone") }), same, ErrNotAuthentic, nil, "Contacts.phone"},
 		{"another module", with(func(b *Binding) { b.Field = MustField("Leads", "email") }), same, ErrNotAuthentic, nil, "Leads.email"},
-		{"names moved between module and field", with(func(b *Binding) { b.Field = MustField("Contactse", "mail") }), same, ErrNotAuthentic, nil, ""},
+		{"names moved between module and field", with(func(b *Binding) { b.Field = MustField("Contactse", "mail") }), same, ErrNotAuthentic, nil, "Contactse.mail"},
 		{"another record", with(func(b *Binding) { b.Record = "43" }), same, ErrNotAuthentic, nil, `record "43"`},
 		{"no record", with(func(b *Binding) { b.Record, b.Unbound = "", true }), same, ErrNotAuthentic, nil, "unbound"},
 	} {
@@ -152,9 +154,12 @@ func TestBadEnvelopes(t *testing.T) {
 				}
 				dst := make([]byte, 6, 256)
 				copy(dst, "before")
-				out, err := r.AppendOpen(t.Context(), dst, c.b, c.change(append([]byte(nil), env...)))
+				env = c.change(append([]byte(nil), env...))
+				out, err := r.AppendOpen(t.Context(), dst, c.b, env)
 				require.ErrorIs(t, err, want)
+				require.True(t, strings.HasPrefix(err.Error(), "envelope: open "+c.b.String()), "the place is named: %v", err)
 				require.ErrorContains(t, err, c.mentions)
+				requireAdvice(t, err, env)
 				require.NotContains(t, err.Error(), secret)
 				require.Equal(t, "before", string(out))
 				require.NotContains(t, string(dst[:cap(dst)]), secret)
@@ -173,6 +178,23 @@ func TestBadEnvelopes(t *testing.T) {
 		_, err = plainRing(t, p, &Options{Store: store, AllowInline: true}).Open(t.Context(), place("acme"), inline)
 		require.NoError(t, err)
 	})
+}
+
+// requireAdvice: once the key is known by name it is named, and the text says
+// what to do.
+func requireAdvice(t *testing.T, err error, env []byte) {
+	t.Helper()
+	advice := "; restore what was stored at this place, or find out who moved or changed it"
+	switch {
+	case errors.Is(err, ErrKeyNotFound):
+		advice = "; use the key store that the data was sealed with, or restore this key's record"
+	case !errors.Is(err, ErrNotAuthentic):
+		return
+	}
+	info, inspectErr := Inspect(env)
+	require.NoError(t, inspectErr)
+	require.ErrorContains(t, err, " with key "+info.KeyID.String()+": ")
+	require.True(t, strings.HasSuffix(err.Error(), advice), err)
 }
 
 func TestBadOptions(t *testing.T) {

@@ -61,7 +61,9 @@ func (s *search) active(ctx context.Context) (*dataKey, error) {
 // spentKey: the key may not seal any more.
 type spentKey struct{ id KeyID }
 
-func (e *spentKey) Error() string { return fmt.Sprintf("data key %s is past its end or its budget", e.id) }
+func (e *spentKey) Error() string {
+	return fmt.Sprintf("data key %s is past its end or its budget", e.id)
+}
 
 // use makes an active record's key the one that the scope is sealed with.
 func (s *search) use(ctx context.Context, rec *Record) (*dataKey, error) {

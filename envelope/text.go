@@ -3,11 +3,14 @@ package envelope
 import (
 	"encoding/base64"
 	"fmt"
+	"strconv"
 	"strings"
 )
 
-// textPrefix is "fc", the version and a dot.
-const textPrefix = "fc1."
+const (
+	textStart  = "fc"             // of every version
+	textPrefix = textStart + "1." // the version and a dot
+)
 
 var textEncoding = base64.RawURLEncoding.Strict()
 
@@ -31,22 +34,20 @@ func AppendText(dst, envelope []byte) ([]byte, error) {
 // DecodeText returns the envelope of a text form. It is strict, so that one
 // envelope has one text: any byte outside the alphabet, padding, and unused
 // bits that are not zero are errors, and so is whatever [Inspect] refuses. All
-// of them are [ErrMalformed]; an envelope whose version isn't the one that the
-// text begins with is [ErrUnknownVersion] too.
+// of them are [ErrMalformed]. The text form of a version to come is
+// [ErrUnknownVersion]; an envelope whose version isn't the one that its text
+// begins with is both.
 func DecodeText(text string) ([]byte, error) {
 	body, ok := strings.CutPrefix(text, textPrefix)
 	if !ok {
+		if v := versionOfText(text); v != 0 {
+			return nil, &failure{"bad-text", ErrUnknownVersion, otherVersion(v)}
+		}
 		return nil, badText("the text form of an envelope starts with " + textPrefix)
 	}
-	if len(body) > textEncoding.EncodedLen(MaxInlineOverhead+MaxFrame) {
-		return nil, badText("longer than any envelope")
-	}
-	if strings.ContainsAny(body, "\r\n") { // Go's decoder skips these
-		return nil, badText("a line break inside the text form of an envelope")
-	}
-	b, err := textEncoding.DecodeString(body)
+	b, err := decodeBody(body)
 	if err != nil {
-		return nil, badText("not base64url without padding")
+		return nil, err
 	}
 	switch {
 	case len(b) < 3:
@@ -67,4 +68,33 @@ func DecodeText(text string) ([]byte, error) {
 var errTextVersion error = &failure{
 	"bad-text", fmt.Errorf("%w: %w", ErrMalformed, ErrUnknownVersion),
 	fmt.Sprintf("the text form says version %d and its envelope another", version),
+}
+
+func decodeBody(body string) ([]byte, error) {
+	if len(body) > textEncoding.EncodedLen(MaxInlineOverhead+MaxFrame) {
+		return nil, badText("longer than any envelope")
+	}
+	if strings.ContainsAny(body, "\r\n") { // Go's decoder skips these
+		return nil, badText("a line break inside the text form of an envelope")
+	}
+	b, err := textEncoding.DecodeString(body)
+	if err != nil {
+		return nil, badText("not base64url without padding")
+	}
+	return b, nil
+}
+
+// versionOfText returns the version of an envelope's text form where it isn't
+// 1, and 0 for any other text. The number before the dot isn't enough, which
+// plaintext can have too: it must be the envelope's own.
+func versionOfText(text string) int {
+	number, body, ok := strings.Cut(strings.TrimPrefix(text, textStart), ".")
+	v, err := strconv.ParseUint(number, 10, 8)
+	if !ok || err != nil || v == version || textStart+strconv.Itoa(int(v))+"."+body != text {
+		return 0
+	}
+	if b, err := decodeBody(body); err != nil || len(b) < fixedHeader || b[0] != magic || b[1] != byte(v) {
+		return 0
+	}
+	return int(v)
 }

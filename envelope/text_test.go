@@ -181,3 +181,37 @@ func TestTextOfAnotherVersion(t *testing.T) {
 		require.ErrorIs(t, err, ErrUnknownVersion)
 	}
 }
+
+// The text form of a version to come is told apart from text that only looks
+// like one, of which nothing is told.
+func TestTextOfAVersionToCome(t *testing.T) {
+	text := func(number string, version byte) string {
+		return "fc" + number + "." + base64.RawURLEncoding.EncodeToString(append([]byte{magic, version}, textSample(1)[2:]...))
+	}
+	for number, version := range map[string]byte{"2": 2, "10": 10, "255": 255} {
+		b, err := DecodeText(text(number, version))
+		require.ErrorIs(t, err, ErrUnknownVersion)
+		require.Nil(t, b)
+		require.EqualError(t, err, "unknown format version: an envelope of version "+number+", and this release reads version 1: a newer release is needed")
+	}
+	for name, other := range map[string]string{
+		"a number that isn't the envelope's": text("2", 3),
+		"version 0":                          text("0", 0),
+		"256":                                text("256", 0),
+		"a leading zero":                     text("02", 2),
+		"a sign":                             text("+2", 2),
+		"a name":                             "fc2.ada@example.com",
+		"a name in the alphabet":             "fc2." + strings.Repeat("ada", 40),
+		"the magic alone":                    "fc2._AI",
+		"a line break":                       text("2", 2) + "\n",
+		"no start":                           strings.TrimPrefix(text("2", 2), "fc"),
+		"the start twice":                    "fc" + text("2", 2),
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := DecodeText(other)
+			require.ErrorIs(t, err, ErrMalformed)
+			require.NotErrorIs(t, err, ErrUnknownVersion)
+			require.NotContains(t, err.Error(), "version 2")
+		})
+	}
+}

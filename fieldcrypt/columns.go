@@ -11,7 +11,8 @@ import (
 // Columns holds what is written to, or was read from, the marked columns of
 // one record of a type with plain Go fields, by field name as in
 // "Contacts.phone": an envelope in binary form, or in text form where the tag
-// says text. A nil entry is NULL.
+// says text, which SQLite's text columns take as a string only. A nil entry is
+// NULL.
 type Columns map[string][]byte
 
 // EncryptColumns is Encrypt for a type whose marked fields are plain strings
@@ -127,7 +128,7 @@ func (h *handle) decryptColumns(ctx context.Context, w *work, record unsafe.Poin
 			err = h.locate(&w.at, record)
 		}
 		if err != nil {
-			return &DecryptError{[]Failure{{0, m.label, err}}}
+			return &DecryptError{h.plan.typ.String(), []Failure{{0, m.label, err}}}
 		}
 		j.origin = h.originFor(&w.at, m.class)
 		w.open.add(&j, &m.name, nil, env)
@@ -151,7 +152,7 @@ func (h *handle) decryptColumns(ctx context.Context, w *work, record unsafe.Poin
 			contents[i] = frame
 		})
 	}
-	if err := w.failed(); err != nil {
+	if err := h.failures(w); err != nil {
 		return err
 	}
 	for i, content := range contents {

@@ -79,4 +79,6 @@ func (c *Crypt) Close() error {
 // Format implements fmt.Formatter: printing a Crypt shows nothing of its keys.
 func (c *Crypt) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "fieldcrypt.Crypt") }
 
+var errClosed = fmt.Errorf("the Crypt was closed: keep one for the life of the process, and close it after the last call: %w", envelope.ErrClosed)
+
 var errNoCrypt = errors.New("fieldcrypt: no Crypt: make one with New")

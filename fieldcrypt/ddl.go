@@ -12,6 +12,22 @@ import (
 // check lets nothing pass but NULL and what looks like an envelope of the
 // format's version, of a mode that the Crypt opens, and of a length that the
 // field's values can have. It can't tell who sealed it: Decrypt does.
+//
+// So a check stops whoever writes plaintext by mistake, and nobody who writes
+// the start of an envelope before it. By design these pass too:
+//
+//   - anything of a possible length behind the right start, such as an
+//     envelope of another place, or one that was cut short and may still be a
+//     shorter value's; in text columns, if it is in base64url's alphabet;
+//   - in a column of [Fields], any name of a member, and members of any length
+//     from the shortest on; in SQLite, whose patterns can't repeat, anything
+//     behind the start of a member's text form.
+//
+// It holds as long as the database enforces checks, and in MariaDB needs the
+// strict mode, its default: without it a value that is too long for its column
+// is cut off, and so can't be opened. White space past the end of a VARCHAR is
+// cut off in any mode. SQLite tells text from bytes: to its text columns, write
+// strings.
 type ColumnDef struct {
 	Field string // as in "Contacts.email"
 	Name  string // from the tag's column option, or the Go field's name in snake case
@@ -82,14 +98,13 @@ func (h *handle) columns(d Dialect) ([]ColumnDef, error) {
 	}
 	for i := range h.plan.fields {
 		m := &h.plan.fields[i]
-		least, most := h.sizes(m)
-		c := ColumnDef{Size: most}
-		column := d.quote(m.column)
+		forms, column := h.forms(m), d.quote(m.column)
+		c := ColumnDef{Size: longest(forms)}
 		if m.text {
-			least, most = envelope.TextLen(least), envelope.TextLen(most)
-			c.Type, c.Check, c.Size = d.textType(most), d.textCheck(column, h.crypt.modes, least, most), most
+			c.Size = envelope.TextLen(c.Size)
+			c.Type, c.Check = d.textType(c.Size), d.textCheck(column, forms)
 		} else {
-			c.Type, c.Check = d.binaryType(most), d.binaryCheck(column, h.crypt.modes, least, most)
+			c.Type, c.Check = d.binaryType(c.Size), d.binaryCheck(column, forms)
 		}
 		if err := add(m, c); err != nil {
 			return nil, err
@@ -100,8 +115,8 @@ func (h *handle) columns(d Dialect) ([]ColumnDef, error) {
 		if !m.isJSON {
 			continue
 		}
-		_, most := h.sizes(m)
-		err := add(m, ColumnDef{Type: d.jsonType(), Check: d.jsonCheck(d.quote(m.column), h.crypt.modes), Size: envelope.TextLen(most)})
+		forms := h.forms(m)
+		err := add(m, ColumnDef{Type: d.jsonType(), Check: d.jsonCheck(d.quote(m.column), forms), Size: envelope.TextLen(longest(forms))})
 		if err != nil {
 			return nil, err
 		}
@@ -109,29 +124,34 @@ func (h *handle) columns(d Dialect) ([]ColumnDef, error) {
 	return columns, nil
 }
 
-// sizes returns the least and the most bytes of an envelope of the field.
-func (h *handle) sizes(m *marked) (least, most int) {
-	shortest := 0
-	longest, _ := h.limitOf(m)
+// forms returns what the field's envelopes look like, for each mode that the
+// Crypt opens.
+func (h *handle) forms(m *marked) []form {
+	least, most := 0, 0
 	if m.kind != nil && m.kind.size >= 0 {
-		shortest, longest = m.kind.size, m.kind.size
+		least, most = m.kind.size, m.kind.size
+	} else {
+		most, _ = h.limitOf(m)
 	}
-	least, most = paddedSize(1+shortest, m.pad), paddedSize(1+longest, m.pad)
+	least, most = paddedSize(1+least, m.pad), paddedSize(1+most, m.pad)
+	forms := make([]form, len(h.crypt.modes))
+	for i, mode := range h.crypt.modes {
+		// The overheads count the frame's first byte, which the frame has
+		// already.
+		forms[i] = form{mode, least + envelope.ReferenceOverhead - 1, most + envelope.ReferenceOverhead - 1}
+		if mode == envelope.ModeInline {
+			forms[i] = form{mode, least + inlineLeast, most + envelope.MaxInlineOverhead - 1}
+		}
+	}
+	return forms
+}
 
-	// The overheads count the frame's first byte, which the frame has already.
-	first := h.crypt.modes[0]
-	last := h.crypt.modes[len(h.crypt.modes)-1]
-	if first == envelope.ModeInline {
-		least += inlineLeast
-	} else {
-		least += envelope.ReferenceOverhead - 1
+func longest(forms []form) int {
+	most := 0
+	for i := range forms {
+		most = max(most, forms[i].most)
 	}
-	if last == envelope.ModeInline {
-		most += envelope.MaxInlineOverhead - 1
-	} else {
-		most += envelope.ReferenceOverhead - 1
-	}
-	return least, most
+	return most
 }
 
 // inlineLeast is the least that an inline envelope adds to a frame: a root key

@@ -81,7 +81,7 @@ func (h *handle) open(ctx context.Context, w *work) error {
 		j.apply()
 	}
 	if len(w.open.cells) == 0 {
-		return w.failed()
+		return h.failures(w)
 	}
 	h.openAll(ctx, w, func(i int, frame []byte, err error) {
 		j := &w.open.jobs[i]
@@ -94,7 +94,7 @@ func (h *handle) open(ctx context.Context, w *work) error {
 		}
 		j.apply()
 	})
-	return w.failed()
+	return h.failures(w)
 }
 
 // openStrict does what was gathered for DecryptStrict. Values are decoded into
@@ -113,7 +113,7 @@ func (h *handle) openStrict(ctx context.Context, w *work) error {
 			}
 		})
 	}
-	if err := w.failed(); err != nil {
+	if err := h.failures(w); err != nil {
 		if failed, ok := errors.AsType[*DecryptError](err); ok {
 			failed.Failures = w.failures[:1]
 		}
@@ -127,11 +127,11 @@ func (h *handle) openStrict(ctx context.Context, w *work) error {
 	return nil
 }
 
-// failed returns the failures as an error, by row.
-func (w *work) failed() error {
+// failures returns what failed as an error, by row.
+func (h *handle) failures(w *work) error {
 	if len(w.failures) == 0 {
 		return nil
 	}
 	slices.SortStableFunc(w.failures, func(a, b Failure) int { return cmp.Compare(a.Row, b.Row) })
-	return &DecryptError{w.failures}
+	return &DecryptError{h.plan.typ.String(), w.failures}
 }

@@ -1,13 +1,6 @@
 package fieldcrypt
 
-import (
-	"encoding/base64"
-	"encoding/hex"
-	"fmt"
-	"strings"
-
-	"github.com/fieldcrypt/fieldcrypt-go/envelope"
-)
+import "fmt"
 
 // A Dialect is the SQL of a database.
 type Dialect uint8
@@ -16,7 +9,7 @@ type Dialect uint8
 const (
 	Postgres Dialect = iota + 1 // PostgreSQL 12 or later; tried on 15
 	MariaDB                     // MariaDB 10.6 or later; tried on 10.11
-	SQLite                      // SQLite 3.38 or later; tried on 3.40
+	SQLite                      // SQLite 3.38 or later; tried on 3.40 and 3.54
 )
 
 func (d Dialect) String() string {
@@ -83,93 +76,4 @@ func (d Dialect) jsonType() string {
 		return "LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
 	}
 	return "TEXT"
-}
-
-// start is what every envelope of a mode starts with.
-func start(m envelope.Mode) []byte { return []byte{0xFC, 0x01, byte(m)} }
-
-// startText is what its text form starts with: three bytes are four
-// characters, whatever follows.
-func startText(m envelope.Mode) string {
-	return "fc1." + base64.RawURLEncoding.EncodeToString(start(m))
-}
-
-// The checks. NULL is allowed in so many words, so that their parts needn't be
-// read for what they make of it. They avoid backslashes and anchors, whose
-// meaning depends on settings.
-
-func (d Dialect) binaryCheck(column string, modes []envelope.Mode, least, most int) string {
-	starts := make([]string, len(modes))
-	for i, m := range modes {
-		switch digits := hex.EncodeToString(start(m)); d {
-		case Postgres:
-			starts[i] = "decode('" + digits + "', 'hex')"
-		default:
-			starts[i] = "x'" + digits + "'"
-		}
-	}
-	length := "length(" + column + ")"
-	typed := ""
-	switch d {
-	case Postgres, MariaDB:
-		length = "octet_length(" + column + ")"
-	case SQLite: // any column takes any type
-		typed = "typeof(" + column + ") = 'blob' AND "
-	}
-	return fmt.Sprintf("%s IS NULL OR (%ssubstr(%s, 1, 3) IN (%s) AND %s BETWEEN %d AND %d)",
-		column, typed, column, strings.Join(starts, ", "), length, least, most)
-}
-
-func (d Dialect) textCheck(column string, modes []envelope.Mode, least, most int) string {
-	starts := make([]string, len(modes))
-	for i, m := range modes {
-		starts[i] = "'" + startText(m) + "'"
-	}
-	body := "substr(" + column + ", 5)"
-	length := "octet_length(" + column + ")"
-	typed := ""
-	switch d {
-	case Postgres:
-		body += ` COLLATE "C" !~ '[^A-Za-z0-9_-]'`
-	case MariaDB:
-		body += " NOT REGEXP '[^A-Za-z0-9_-]'"
-	case SQLite:
-		// Its text functions stop at a zero byte; the length in bytes doesn't.
-		body += " NOT GLOB '*[^A-Za-z0-9_-]*'"
-		length = "length(" + column + ") = length(CAST(" + column + " AS BLOB)) AND length(" + column + ")"
-		typed = "typeof(" + column + ") = 'text' AND "
-	}
-	return fmt.Sprintf("%s IS NULL OR (%ssubstr(%s, 1, 8) IN (%s) AND %s AND %s BETWEEN %d AND %d)",
-		column, typed, column, strings.Join(starts, ", "), body, length, least, most)
-}
-
-// jsonCheck relies on keys that need no escapes (see [Fields]) in MariaDB and
-// SQLite, where it looks at the text: a colon after a quote is then always
-// between a key and its value.
-func (d Dialect) jsonCheck(column string, modes []envelope.Mode) string {
-	var marks string // what tells the modes apart: the last character of the start
-	for _, m := range modes {
-		text := startText(m)
-		marks += text[len(text)-1:]
-	}
-	prefix := startText(modes[0])
-	prefix = prefix[:len(prefix)-1]
-	switch d {
-	case Postgres:
-		return fmt.Sprintf(`%s IS NULL OR (jsonb_typeof(%s) = 'object' AND NOT jsonb_path_exists(%s, 'strict $.* ? (@.type() != "null" && (@.type() != "string" || !(@ like_regex "^%s[%s][A-Za-z0-9_-]+$")))'))`,
-			column, column, column, strings.ReplaceAll(prefix, ".", "[.]"), marks)
-	case MariaDB:
-		member := fmt.Sprintf(`"[^"]+":(null|"%s[%s][A-Za-z0-9_-]+")`, strings.ReplaceAll(prefix, ".", "[.]"), marks)
-		return fmt.Sprintf(`%s IS NULL OR (json_valid(%s) AND regexp_replace(%s, '%s', '') REGEXP '^[{],*[}]$')`,
-			column, column, column, member)
-	}
-	var b strings.Builder
-	fmt.Fprintf(&b, `%s IS NULL OR (typeof(%s) = 'text' AND json_valid(%s) AND json_type(%s) = 'object' AND json(%s) = %s`,
-		column, column, column, column, column, column)
-	fmt.Fprintf(&b, ` AND %s NOT GLOB '*":[^n"]*'`, column)
-	for i := range prefix {
-		fmt.Fprintf(&b, ` AND %s NOT GLOB '*":"%s[^%s]*'`, column, prefix[:i], prefix[i:i+1])
-	}
-	fmt.Fprintf(&b, ` AND %s NOT GLOB '*":"%s[^%s]*')`, column, prefix, marks)
-	return b.String()
 }

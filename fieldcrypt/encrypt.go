@@ -69,7 +69,7 @@ func (h *handle) gatherValue(w *work, j *job, name *envelope.Field, record unsaf
 		w.open.add(j, name, nil, j.value.sealedBytes())
 	default: // unavailable
 		if j.value.sealedBytes() == nil {
-			return h.failed(j.row, name.String(), fmt.Errorf("%w: give the value its content anew with Set or SetNull", j.value.reason()))
+			return h.failed(j.row, name.String(), j.value.reason())
 		}
 	}
 	return nil
@@ -101,7 +101,7 @@ func (h *handle) limited(m *marked, frame []byte) error {
 	}
 	limit, says := h.limitOf(m)
 	if size := len(frame) - 1; size > limit {
-		return fmt.Errorf("the value is %d bytes, the limit is %d (%s)", size, limit, says)
+		return fmt.Errorf("the value is %d bytes, the limit is %d (%s): shorten it, or raise the limit and its column's size", size, limit, says)
 	}
 	return nil
 }

@@ -124,23 +124,6 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-func TestPagesOfManyTenants(t *testing.T) {
-	r := records[contact](t, fieldcrypttest.NewWithStore(t))
-	var page []contact
-	for i := range 50 {
-		page = append(page, *newContact(int64(i+1), fmt.Sprint("tenant", i%5), fmt.Sprint(i)))
-	}
-	require.NoError(t, r.EncryptAll(t.Context(), page))
-	read := make([]contact, len(page))
-	for i := range page {
-		read[i] = *reread(t, &page[i])
-	}
-	require.NoError(t, r.DecryptAll(t.Context(), read))
-	for i := range read {
-		requireContent(t, &read[i], fmt.Sprint(i))
-	}
-}
-
 func TestNullsAndNilPointers(t *testing.T) {
 	r := records[contact](t, fieldcrypttest.New(t))
 	c := &contact{} // without an ID, too: there is nothing to bind

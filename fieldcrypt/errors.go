@@ -10,6 +10,7 @@ import (
 // program can go on with what it has. errors.Is and errors.As look at every
 // cause.
 type DecryptError struct {
+	Type     string    // of the records, as in "crm.Contact"
 	Failures []Failure // in the order of the rows; never empty
 }
 
@@ -25,11 +26,16 @@ const errorsShown = 3
 
 func (e *DecryptError) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "fieldcrypt: %d values couldn't be decrypted", len(e.Failures))
+	b.WriteString("fieldcrypt: ")
 	if len(e.Failures) == 1 {
-		b.Reset()
-		b.WriteString("fieldcrypt: a value couldn't be decrypted")
+		b.WriteString("a value")
+	} else {
+		fmt.Fprintf(&b, "%d values", len(e.Failures))
 	}
+	if e.Type != "" {
+		b.WriteString(" of " + e.Type)
+	}
+	b.WriteString(" couldn't be decrypted")
 	separator := ": "
 	for i, f := range e.Failures {
 		if i == errorsShown {

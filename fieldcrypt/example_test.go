@@ -115,7 +115,7 @@ func ExampleRecords_DDL() {
 	}
 	fmt.Print(ddl)
 	// Output:
-	// ALTER TABLE "crm"."contacts" ADD COLUMN "email" bytea CHECK ("email" IS NULL OR (substr("email", 1, 3) IN (decode('fc0101', 'hex')) AND octet_length("email") BETWEEN 64 AND 384));
+	// ALTER TABLE "crm"."contacts" ADD COLUMN "email" bytea CHECK ("email" IS NULL OR (substr("email", 1, 3) = decode('fc0101', 'hex') AND octet_length("email") BETWEEN 64 AND 384) IS TRUE);
 }
 
 func ExampleRecords_EncryptColumns() {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"unsafe"
-
-	"github.com/fieldcrypt/fieldcrypt-go/envelope"
 )
 
 // Records encrypts and decrypts the marked fields of records of type T. Make
@@ -155,7 +153,7 @@ func (h *handle) begin(ctx context.Context, call string) (*work, error) {
 	case h.crypt == nil:
 		return nil, fmt.Errorf("fieldcrypt: %s: Records are made with For", call)
 	case h.crypt.closed.Load():
-		return nil, fmt.Errorf("fieldcrypt: %s of %s: %w", call, h.plan.typ, envelope.ErrClosed)
+		return nil, fmt.Errorf("fieldcrypt: %s of %s: %w", call, h.plan.typ, errClosed)
 	case h.plan.tenant == nil && h.tenant == nil:
 		return nil, fmt.Errorf("fieldcrypt: %s of %s: whose records are they? Mark a field `fieldcrypt:\"tenant\"`, or use ForTenant", call, h.plan.typ)
 	}

@@ -2,6 +2,7 @@ package fieldcrypt
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/fieldcrypt/fieldcrypt-go/envelope"
 )
@@ -10,5 +11,8 @@ import (
 // is what the scope's records are encrypted with; what was encrypted before
 // goes on opening. Without a key store this concerns the present process.
 func (c *Crypt) Rotate(ctx context.Context, scope Scope) (envelope.KeyID, error) {
+	if c.closed.Load() {
+		return envelope.KeyID{}, fmt.Errorf("fieldcrypt: Rotate of %s: %w", scope, errClosed)
+	}
 	return c.ring.Rotate(ctx, scope)
 }

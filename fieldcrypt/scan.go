@@ -20,10 +20,21 @@ var (
 // What Scan refuses is told by its class alone: a closer look, even the length
 // or the first byte, would describe what may be plaintext.
 var (
-	errScanMalformed = fmt.Errorf("%w: %w", ErrNotEnvelope, envelope.ErrMalformed)
-	errScanVersion   = fmt.Errorf("%w that can be read here: %w", ErrNotEnvelope, envelope.ErrUnknownVersion)
-	errScanStream    = fmt.Errorf("%w of a field: %w", ErrNotEnvelope, envelope.ErrModeNotAllowed)
+	errScanMalformed = fmt.Errorf("%w: %w: %s", ErrNotEnvelope, envelope.ErrMalformed, scanAdvice)
+	errScanStream    = fmt.Errorf("%w of a field: %w: %s", ErrNotEnvelope, envelope.ErrModeNotAllowed, scanAdvice)
 )
+
+const scanAdvice = "restore the row, or give the value its content anew with Set or SetNull"
+
+// A versionError is an envelope of another format version: the cause names the
+// number, which is public, and nothing else of what the column holds.
+type versionError struct{ cause error }
+
+func (e *versionError) Error() string {
+	return "fieldcrypt: the column holds something that can't be read: " + e.cause.Error()
+}
+
+func (e *versionError) Unwrap() []error { return []error{ErrNotEnvelope, e.cause} }
 
 // What envelopes of all format versions start with.
 const (
@@ -94,7 +105,7 @@ func (v *Value[T]) refuse(err error) {
 	switch {
 	case errors.Is(err, envelope.ErrMalformed): // whatever else a text that contradicts itself is
 	case errors.Is(err, envelope.ErrUnknownVersion):
-		v.err = errScanVersion
+		v.err = &versionError{err}
 	case errors.Is(err, envelope.ErrModeNotAllowed):
 		v.err = errScanStream
 	}

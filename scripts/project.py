@@ -42,6 +42,11 @@ SERVERS = {
         "install PostgreSQL (initdb on the PATH or in /usr/lib/postgresql/*/bin) and run 'make test', "
         "or set FIELDCRYPT_TEST_POSTGRES_URL to a server's URL",
     ),
+    "mariadb": Server(
+        "FIELDCRYPT_TEST_MARIADB_DSN",
+        "install MariaDB's server (mariadbd and mariadb-install-db) and run 'make test', "
+        "or set FIELDCRYPT_TEST_MARIADB_DSN to a server's address, such as root@tcp(127.0.0.1:3306)/",
+    ),
 }
 ALL_TAGS = ",".join(SERVERS)
 

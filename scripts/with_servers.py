@@ -2,8 +2,8 @@
 
     python3 scripts/with_servers.py [--durable] -- command ...
 
-LocalStack is installed into .cache/ on first use. PostgreSQL is used where its
-programs are installed. A server whose variable is set already (see SERVERS in
+LocalStack is installed into .cache/ on first use. PostgreSQL and MariaDB are
+used where their programs are installed. A server whose variable is set already (see SERVERS in
 project.py) is used as it is and not started. All that was started is stopped
 when the command ends, however it ends.
 """
@@ -35,6 +35,15 @@ POSTGRES_FOLDERS = (
     "/usr/pgsql-*/bin",
     "/opt/homebrew/opt/postgresql@*/bin",
     "/usr/local/opt/postgresql@*/bin",
+)
+
+
+MARIADB_FOLDERS = (
+    "/usr/sbin",
+    "/usr/libexec",
+    "/usr/local/sbin",
+    "/opt/homebrew/opt/mariadb/bin",
+    "/usr/local/opt/mariadb/bin",
 )
 
 
@@ -176,9 +185,47 @@ def postmaster_ready(data):
     return len(lines) >= 8 and lines[7].strip() == "ready"
 
 
+def mariadb_programs():
+    """The paths of mariadb-install-db and mariadbd, or None."""
+    places = os.pathsep.join([os.environ.get("PATH", os.defpath), *MARIADB_FOLDERS])
+    found = [shutil.which(name, path=places) for name in ("mariadb-install-db", "mariadbd")]
+    return found if all(found) else None
+
+
+def mariadb(programs, durable):
+    install, server = programs
+
+    @contextlib.contextmanager
+    def attempt(port):
+        with folder("fieldcrypt-mariadb-") as home:
+            options = {"cwd": home, "stdin": subprocess.DEVNULL}
+            if os.geteuid() == 0:  # MariaDB refuses to run as root
+                user = pwd.getpwnam("mysql")
+                os.chown(home, user.pw_uid, user.pw_gid)
+                options |= {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+            data, log = home / "data", home / "log"
+            with open(log, "wb") as out:
+                options |= {"stdout": out, "stderr": out, "env": os.environ | {"HOME": str(home), "TMPDIR": str(home)}}
+                # Without a password, since the login that has one needs SHA-1.
+                made = [install, "--no-defaults", f"--datadir={data}", "--auth-root-authentication-method=normal"]
+                if project.call(made, **options) != 0:
+                    raise NotStarted(f"mariadb-install-db failed:\n{tail(log)}")
+                begun = log.stat().st_size
+                command = [server, "--no-defaults", f"--datadir={data}", "--bind-address=127.0.0.1", f"--port={port}"]
+                command += [f"--socket={home / 'socket'}", f"--pid-file={home / 'pid'}", "--max-allowed-packet=64M"]
+                if not durable:
+                    command += ["--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=0"]
+                with project.group(command, grace=15, **options) as child:
+                    # It says so once the port is its own; with the port taken it ends.
+                    wait_until(lambda: b"ready for connections" in log.read_bytes()[begun:], child, log)
+                    yield f"root@tcp(127.0.0.1:{port})/"
+
+    return attempt
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--durable", action="store_true", help="PostgreSQL with its default durability, for benchmarks")
+    parser.add_argument("--durable", action="store_true", help="databases with their default durability, for benchmarks")
     parser.add_argument("command", nargs="+")
     args = parser.parse_args()
     project.stop_on_signals()
@@ -186,6 +233,8 @@ def main():
         attempts = {"localstack": localstack}
         if programs := postgres_folder():
             attempts["postgres"] = postgres(programs, args.durable)
+        if programs := mariadb_programs():
+            attempts["mariadb"] = mariadb(programs, args.durable)
         for name, attempt in attempts.items():
             variable = project.SERVERS[name].variable
             if os.environ.get(variable):

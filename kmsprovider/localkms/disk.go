@@ -88,16 +88,19 @@ func secret(path string, info os.FileInfo) error {
 	return nil
 }
 
-// classed gives an error of the file system its class.
+// classed gives an error of the file system its class, and says what to do
+// where trying again is of no use.
 func classed(err error) error {
-	class := kmsprovider.ErrUnavailable
+	class, advice := kmsprovider.ErrUnavailable, ""
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		class = kmsprovider.ErrKeyUnusable
 	case errors.Is(err, fs.ErrPermission):
-		class = kmsprovider.ErrDenied
+		class, advice = kmsprovider.ErrDenied, "; give the user of this process access to it"
+	case readOnlyDisk(err):
+		class, advice = kmsprovider.ErrDenied, "; the disk is mounted read-only: change the key file where it can be written, or mount the disk for writing"
 	}
-	return fmt.Errorf("%w: %w", class, err)
+	return fmt.Errorf("%w: %w%s", class, err, advice)
 }
 
 // create makes the key file, and leaves one alone that is there already.

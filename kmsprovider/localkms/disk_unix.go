@@ -17,6 +17,8 @@ func openNoFollow(path string) (*os.File, error) {
 	return os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 }
 
+func readOnlyDisk(err error) bool { return errors.Is(err, syscall.EROFS) }
+
 func syncFolder(path string) error {
 	folder, err := os.Open(path)
 	if err != nil {

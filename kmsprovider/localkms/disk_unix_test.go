@@ -3,6 +3,7 @@
 package localkms
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -91,7 +92,7 @@ func TestFolderThatCannotBeWritten(t *testing.T) {
 		_, err := Open(filepath.Join(folder, "new"))
 		require.ErrorIs(t, err, kmsprovider.ErrDenied)
 		require.ErrorContains(t, err, "making the key file "+folder)
-		require.ErrorContains(t, err, "permission denied")
+		require.ErrorContains(t, err, "permission denied; give the user of this process access to it")
 
 		// A file that is there serves: secrets are often mounted so.
 		q, err := Open(path)
@@ -103,13 +104,41 @@ func TestFolderThatCannotBeWritten(t *testing.T) {
 
 		for _, err := range []error{q.Rotate(t.Context(), "default"), p.Rotate(t.Context(), "default")} {
 			require.ErrorIs(t, err, kmsprovider.ErrDenied)
+			require.ErrorContains(t, err, "rotating the root key \"default\"")
 			require.ErrorContains(t, err, path)
-			require.ErrorContains(t, err, "permission denied")
+			require.ErrorContains(t, err, "permission denied; give the user of this process access to it")
 		}
 	})
 	after, err := os.ReadFile(path)
 	require.NoError(t, err)
 	require.Equal(t, before, after)
+}
+
+// What a disk that is mounted read-only answers is no outage: it stays so until
+// somebody does something. The class and the advice are the same for whatever
+// needed to write.
+func TestReadOnlyDisk(t *testing.T) {
+	for name, err := range map[string]error{
+		"new file": &os.PathError{Op: "open", Path: "/keys/.k.tmp", Err: syscall.EROFS},
+		"rename":   &os.LinkError{Op: "rename", Old: "/keys/.k.tmp", New: "/keys/k", Err: syscall.EROFS},
+		"lock":     fmt.Errorf("locking the key file: %w", &os.PathError{Op: "open", Path: "/keys/k.lock", Err: syscall.EROFS}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := classed(err)
+			require.ErrorIs(t, got, kmsprovider.ErrDenied)
+			require.NotErrorIs(t, got, kmsprovider.ErrUnavailable)
+			require.ErrorIs(t, got, syscall.EROFS)
+			require.ErrorContains(t, got, err.Error())
+			require.ErrorContains(t, got, "the disk is mounted read-only: change the key file where it can be written, or mount the disk for writing")
+		})
+	}
+	// The control: a disk that fails may work again, and one that is full too.
+	for _, errno := range []syscall.Errno{syscall.EIO, syscall.ENOSPC} {
+		got := classed(&os.PathError{Op: "write", Path: "/keys/.k.tmp", Err: errno})
+		require.ErrorIs(t, got, kmsprovider.ErrUnavailable)
+		require.NotErrorIs(t, got, kmsprovider.ErrDenied)
+		require.NotContains(t, got.Error(), "read-only")
+	}
 }
 
 func TestFileThatCannotBeRead(t *testing.T) {

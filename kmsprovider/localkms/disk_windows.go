@@ -13,6 +13,11 @@ const modesAreKept = false
 // before; there is no flag for it here.
 func openNoFollow(path string) (*os.File, error) { return os.Open(path) }
 
+// errWriteProtect is Windows' ERROR_WRITE_PROTECT.
+const errWriteProtect = syscall.Errno(19)
+
+func readOnlyDisk(err error) bool { return errors.Is(err, errWriteProtect) }
+
 // syncFolder does nothing: folders can't be flushed here, and NTFS journals
 // renames.
 func syncFolder(string) error { return nil }

@@ -57,8 +57,9 @@ func Open(path string) (*Provider, error) {
 // OpenExisting opens the key file at path and fails if there is none.
 //
 // A missing or bad file, or one that others than its owner can read, is
-// [kmsprovider.ErrKeyUnusable]; one that this process isn't permitted to read
-// is [kmsprovider.ErrDenied]; a failing disk is [kmsprovider.ErrUnavailable].
+// [kmsprovider.ErrKeyUnusable]; one that this process isn't permitted to read,
+// and a change on a disk that is mounted read-only, is [kmsprovider.ErrDenied];
+// a failing disk is [kmsprovider.ErrUnavailable].
 // A missing file also matches [fs.ErrNotExist].
 func OpenExisting(path string) (*Provider, error) {
 	path, err := filepath.Abs(path)

@@ -1,8 +1,8 @@
-ALTER TABLE "contacts" ADD COLUMN "email" bytea CHECK ("email" IS NULL OR (substr("email", 1, 3) IN (decode('fc0102', 'hex')) AND octet_length("email") BETWEEN 70 AND 7044));
-ALTER TABLE "contacts" ADD COLUMN "phone" text CHECK ("phone" IS NULL OR (substr("phone", 1, 8) IN ('fc1._AEC') AND substr("phone", 5) COLLATE "C" !~ '[^A-Za-z0-9_-]' AND octet_length("phone") BETWEEN 118 AND 9032));
-ALTER TABLE "contacts" ADD COLUMN "paid" bytea CHECK ("paid" IS NULL OR (substr("paid", 1, 3) IN (decode('fc0102', 'hex')) AND octet_length("paid") BETWEEN 71 AND 6725));
-ALTER TABLE "contacts" ADD COLUMN "birthday" text CHECK ("birthday" IS NULL OR (substr("birthday", 1, 8) IN ('fc1._AEC') AND substr("birthday", 5) COLLATE "C" !~ '[^A-Za-z0-9_-]' AND octet_length("birthday") BETWEEN 106 AND 8978));
-ALTER TABLE "contacts" ADD COLUMN "tax_id" bytea CHECK ("tax_id" IS NULL OR (substr("tax_id", 1, 3) IN (decode('fc0102', 'hex')) AND octet_length("tax_id") BETWEEN 70 AND 10724));
-ALTER TABLE "contacts" ADD COLUMN "letter" text CHECK ("letter" IS NULL OR (substr("letter", 1, 8) IN ('fc1._AEC') AND substr("letter", 5) COLLATE "C" !~ '[^A-Za-z0-9_-]' AND octet_length("letter") BETWEEN 98 AND 1407071));
-ALTER TABLE "contacts" ADD COLUMN "scanned" bytea CHECK ("scanned" IS NULL OR (substr("scanned", 1, 3) IN (decode('fc0102', 'hex')) AND octet_length("scanned") BETWEEN 65605 AND 16783939));
-ALTER TABLE "contacts" ADD COLUMN "custom" jsonb CHECK ("custom" IS NULL OR (jsonb_typeof("custom") = 'object' AND NOT jsonb_path_exists("custom", 'strict $.* ? (@.type() != "null" && (@.type() != "string" || !(@ like_regex "^fc1[.]_AE[C][A-Za-z0-9_-]+$")))')));
+ALTER TABLE "contacts" ADD COLUMN "email" bytea CHECK ("email" IS NULL OR (substr("email", 1, 3) = decode('fc0102', 'hex') AND octet_length("email") BETWEEN 70 AND 7044) IS TRUE);
+ALTER TABLE "contacts" ADD COLUMN "phone" text CHECK ("phone" IS NULL OR (substr("phone", 5) COLLATE "C" !~ '[^A-Za-z0-9_-]' AND substr("phone", 1, 8) = 'fc1._AEC' AND octet_length("phone") BETWEEN 118 AND 9032) IS TRUE);
+ALTER TABLE "contacts" ADD COLUMN "paid" bytea CHECK ("paid" IS NULL OR (substr("paid", 1, 3) = decode('fc0102', 'hex') AND octet_length("paid") BETWEEN 71 AND 6725) IS TRUE);
+ALTER TABLE "contacts" ADD COLUMN "birthday" text CHECK ("birthday" IS NULL OR (substr("birthday", 5) COLLATE "C" !~ '[^A-Za-z0-9_-]' AND substr("birthday", 1, 8) = 'fc1._AEC' AND octet_length("birthday") BETWEEN 106 AND 8978) IS TRUE);
+ALTER TABLE "contacts" ADD COLUMN "tax_id" bytea CHECK ("tax_id" IS NULL OR (substr("tax_id", 1, 3) = decode('fc0102', 'hex') AND octet_length("tax_id") BETWEEN 70 AND 10724) IS TRUE);
+ALTER TABLE "contacts" ADD COLUMN "letter" text CHECK ("letter" IS NULL OR (substr("letter", 5) COLLATE "C" !~ '[^A-Za-z0-9_-]' AND substr("letter", 1, 8) = 'fc1._AEC' AND octet_length("letter") BETWEEN 98 AND 1407071) IS TRUE);
+ALTER TABLE "contacts" ADD COLUMN "scanned" bytea CHECK ("scanned" IS NULL OR (substr("scanned", 1, 3) = decode('fc0102', 'hex') AND octet_length("scanned") BETWEEN 65605 AND 16783939) IS TRUE);
+ALTER TABLE "contacts" ADD COLUMN "custom" jsonb CHECK ("custom" IS NULL OR (jsonb_typeof("custom") = 'object' AND NOT jsonb_path_exists("custom", 'strict $.* ? (@.type() != "null" && (@.type() != "string" || !(@ like_regex "^(fc1[.]_AEC[A-Za-z0-9_-]{90,})$")))')) IS TRUE);

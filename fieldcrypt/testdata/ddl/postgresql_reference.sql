@@ -1,8 +1,8 @@
-ALTER TABLE "contacts" ADD COLUMN "email" bytea CHECK ("email" IS NULL OR (substr("email", 1, 3) IN (decode('fc0101', 'hex')) AND octet_length("email") BETWEEN 64 AND 384));
-ALTER TABLE "contacts" ADD COLUMN "phone" text CHECK ("phone" IS NULL OR (substr("phone", 1, 8) IN ('fc1._AEB') AND substr("phone", 5) COLLATE "C" !~ '[^A-Za-z0-9_-]' AND octet_length("phone") BETWEEN 110 AND 152));
-ALTER TABLE "contacts" ADD COLUMN "paid" bytea CHECK ("paid" IS NULL OR (substr("paid", 1, 3) IN (decode('fc0101', 'hex')) AND octet_length("paid") BETWEEN 65 AND 65));
-ALTER TABLE "contacts" ADD COLUMN "birthday" text CHECK ("birthday" IS NULL OR (substr("birthday", 1, 8) IN ('fc1._AEB') AND substr("birthday", 5) COLLATE "C" !~ '[^A-Za-z0-9_-]' AND octet_length("birthday") BETWEEN 98 AND 98));
-ALTER TABLE "contacts" ADD COLUMN "tax_id" bytea CHECK ("tax_id" IS NULL OR (substr("tax_id", 1, 3) IN (decode('fc0101', 'hex')) AND octet_length("tax_id") BETWEEN 64 AND 4064));
-ALTER TABLE "contacts" ADD COLUMN "letter" text CHECK ("letter" IS NULL OR (substr("letter", 1, 8) IN ('fc1._AEB') AND substr("letter", 5) COLLATE "C" !~ '[^A-Za-z0-9_-]' AND octet_length("letter") BETWEEN 90 AND 1398191));
-ALTER TABLE "contacts" ADD COLUMN "scanned" bytea CHECK ("scanned" IS NULL OR (substr("scanned", 1, 3) IN (decode('fc0101', 'hex')) AND octet_length("scanned") BETWEEN 65599 AND 16777279));
-ALTER TABLE "contacts" ADD COLUMN "custom" jsonb CHECK ("custom" IS NULL OR (jsonb_typeof("custom") = 'object' AND NOT jsonb_path_exists("custom", 'strict $.* ? (@.type() != "null" && (@.type() != "string" || !(@ like_regex "^fc1[.]_AE[B][A-Za-z0-9_-]+$")))')));
+ALTER TABLE "contacts" ADD COLUMN "email" bytea CHECK ("email" IS NULL OR (substr("email", 1, 3) = decode('fc0101', 'hex') AND octet_length("email") BETWEEN 64 AND 384) IS TRUE);
+ALTER TABLE "contacts" ADD COLUMN "phone" text CHECK ("phone" IS NULL OR (substr("phone", 5) COLLATE "C" !~ '[^A-Za-z0-9_-]' AND substr("phone", 1, 8) = 'fc1._AEB' AND octet_length("phone") BETWEEN 110 AND 152) IS TRUE);
+ALTER TABLE "contacts" ADD COLUMN "paid" bytea CHECK ("paid" IS NULL OR (substr("paid", 1, 3) = decode('fc0101', 'hex') AND octet_length("paid") BETWEEN 65 AND 65) IS TRUE);
+ALTER TABLE "contacts" ADD COLUMN "birthday" text CHECK ("birthday" IS NULL OR (substr("birthday", 5) COLLATE "C" !~ '[^A-Za-z0-9_-]' AND substr("birthday", 1, 8) = 'fc1._AEB' AND octet_length("birthday") BETWEEN 98 AND 98) IS TRUE);
+ALTER TABLE "contacts" ADD COLUMN "tax_id" bytea CHECK ("tax_id" IS NULL OR (substr("tax_id", 1, 3) = decode('fc0101', 'hex') AND octet_length("tax_id") BETWEEN 64 AND 4064) IS TRUE);
+ALTER TABLE "contacts" ADD COLUMN "letter" text CHECK ("letter" IS NULL OR (substr("letter", 5) COLLATE "C" !~ '[^A-Za-z0-9_-]' AND substr("letter", 1, 8) = 'fc1._AEB' AND octet_length("letter") BETWEEN 90 AND 1398191) IS TRUE);
+ALTER TABLE "contacts" ADD COLUMN "scanned" bytea CHECK ("scanned" IS NULL OR (substr("scanned", 1, 3) = decode('fc0101', 'hex') AND octet_length("scanned") BETWEEN 65599 AND 16777279) IS TRUE);
+ALTER TABLE "contacts" ADD COLUMN "custom" jsonb CHECK ("custom" IS NULL OR (jsonb_typeof("custom") = 'object' AND NOT jsonb_path_exists("custom", 'strict $.* ? (@.type() != "null" && (@.type() != "string" || !(@ like_regex "^(fc1[.]_AEB[A-Za-z0-9_-]{82,})$")))')) IS TRUE);

@@ -1,0 +1,34 @@
+package fieldcrypt
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// checkFields holds the parser of a Fields column to what it promises: what it
+// takes it writes again, in a form that reads the same, unless that is refused
+// for a name or a member that isn't an envelope.
+func checkFields(t require.TestingT, text []byte) {
+	var f Fields
+	if err := f.Scan(text); err != nil {
+		require.Nil(t, f, "a refused column left something behind")
+		return
+	}
+	require.LessOrEqual(t, len(f), maxFields)
+	written, err := f.Value()
+	if err != nil {
+		return
+	}
+	var again Fields
+	require.NoError(t, again.Scan(written))
+	require.Equal(t, f, again)
+	twice, err := again.Value()
+	require.NoError(t, err)
+	require.Equal(t, written, twice)
+}
+
+func FuzzFields(f *testing.F) {
+	f.Add([]byte(`{"vip":"` + textOf(f, envelopeOf('e')) + `","none":null}`))
+	f.Fuzz(func(t *testing.T, text []byte) { checkFields(t, text) })
+}
