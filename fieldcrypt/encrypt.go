@@ -162,6 +162,9 @@ func (o *origin) binding(f envelope.Field) envelope.Binding {
 // seal does what was gathered for Encrypt. Nothing is changed before all of it
 // has succeeded.
 func (h *handle) seal(ctx context.Context, w *work) error {
+	if err := h.unshared(w); err != nil {
+		return err
+	}
 	if len(w.open.cells) > 0 {
 		if err := h.verify(ctx, w); err != nil {
 			return err
