@@ -121,6 +121,7 @@ func TestAPageAsksOncePerKey(t *testing.T) {
 					var failed *fieldcrypt.DecryptError
 					require.ErrorAs(t, err, &failed)
 					require.Len(t, failed.Failures, rows)
+					require.ErrorContains(t, err, fmt.Sprintf("(the same for %d values, rows: %d)", rows, rows))
 					for i := range page {
 						require.ErrorIs(t, failed.Failures[i].Err, answer)
 						_, err := page[i].Email.Plain()
