@@ -88,6 +88,10 @@ func see(t *testing.T, v *Value[string]) seen {
 	if b, ok := written.([]byte); ok {
 		written = "bytes:" + string(b)
 	}
+	if err != nil {
+		require.Equal(t, Redacted, written)
+		written = nil
+	}
 	s.written, s.refused = written, err
 	f, o := v.sealedFor()
 	s.opened = o != nil
