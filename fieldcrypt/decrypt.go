@@ -77,7 +77,7 @@ func (w *work) fail(j *job, err error) {
 func (h *handle) open(ctx context.Context, w *work) error {
 	for i := range w.cannot {
 		j := &w.cannot[i]
-		j.value.setUnavailable(j.err)
+		j.value.setUnavailable(j.err, envelope.Field{}, nil)
 		j.apply()
 	}
 	if len(w.open.cells) == 0 {
@@ -101,7 +101,7 @@ func (h *handle) open(ctx context.Context, w *work) error {
 		w.fail(j, err)
 		// The value may have been opened for another place since it was gathered.
 		if j.stateNow() != stateOpened {
-			j.value.setUnavailable(err)
+			j.value.setUnavailable(err, w.open.cells[i].Binding.Field, j.origin)
 			j.apply()
 		}
 	})

@@ -71,6 +71,16 @@ func (h *handle) gatherValue(w *work, j *job, name *envelope.Field, record unsaf
 		if j.value.sealedBytes() == nil {
 			return h.failed(j.row, name.String(), fmt.Errorf("%w: give the value its content anew with Set or SetNull", j.value.reason()))
 		}
+		f, o := j.value.sealedFor()
+		if o == nil { // nobody tried to open it, for want of a place
+			j.origin = h.originFor(&w.at, j.field.class)
+			w.open.add(j, name, nil, j.value.sealedBytes())
+			return nil
+		}
+		if f != *name || !h.holds(&w.at, j.field.class, o) {
+			return h.failed(j.row, name.String(), fmt.Errorf("%w; it couldn't be decrypted there: %w",
+				h.moved(f, o, *name, &w.at, j.field.class), j.value.reason()))
+		}
 	}
 	return nil
 }
