@@ -53,16 +53,14 @@ func (h *handle) gatherValue(w *work, j *job, name *envelope.Field, record unsaf
 	}
 	switch state {
 	case statePlain:
-		frame, err := h.frame(w, j)
-		if err != nil {
-			return h.failed(j.row, name.String(), err)
-		}
-		j.origin = h.originFor(&w.at, j.field.class)
-		w.seal.add(j, name, frame, nil)
+		return h.gatherContent(w, j, name)
 	case stateOpened:
 		f, o := j.value.sealedFor()
 		if f != *name || o == nil || !h.holds(&w.at, j.field.class, o) {
 			return h.failed(j.row, name.String(), h.moved(f, o, *name, &w.at, j.field.class))
+		}
+		if o.crypt != h.crypt.id { // whose keys this one may not have
+			return h.gatherContent(w, j, name)
 		}
 	case stateSealed:
 		j.origin = h.originFor(&w.at, j.field.class)
@@ -82,6 +80,18 @@ func (h *handle) gatherValue(w *work, j *job, name *envelope.Field, record unsaf
 				h.moved(f, o, *name, &w.at, j.field.class), j.value.reason()))
 		}
 	}
+	return nil
+}
+
+// gatherContent notes that the content of a plain or opened value is to be
+// sealed.
+func (h *handle) gatherContent(w *work, j *job, name *envelope.Field) error {
+	frame, err := h.frame(w, j)
+	if err != nil {
+		return h.failed(j.row, name.String(), err)
+	}
+	j.origin = h.originFor(&w.at, j.field.class)
+	w.seal.add(j, name, frame, nil)
 	return nil
 }
 

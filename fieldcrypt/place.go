@@ -74,13 +74,14 @@ func (h *handle) originFor(at *place, class int) *origin {
 			scope:   envelope.Scope{Tenant: at.tenant, Class: h.plan.classes[class]},
 			record:  at.id,
 			unbound: h.plan.unbound,
+			crypt:   h.crypt.id,
 		}
 	}
 	return at.origins[class]
 }
 
 // holds reports whether a value that was sealed for o belongs to the record
-// and class.
+// and class, whichever Crypt sealed it.
 func (h *handle) holds(at *place, class int, o *origin) bool {
 	return o.scope.Tenant == at.tenant && o.scope.Class == h.plan.classes[class] &&
 		o.record == at.id && o.unbound == h.plan.unbound

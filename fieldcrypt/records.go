@@ -52,7 +52,8 @@ func (r *Records[T]) ForTenant(tenant string) *Records[T] {
 // also for a record whose ID was changed since: a program that goes on after
 // the error writes envelopes that can't be opened there. A value that has
 // its envelope already keeps it, if it is the envelope of this very tenant,
-// class, field and record: one that was scanned and not decrypted is opened to
+// class, field and record, and this Crypt sealed or opened it: what another one
+// did is encrypted anew. One that was scanned and not decrypted is opened to
 // make sure. A value that couldn't be decrypted keeps its envelope too, at the
 // place where that was tried. Null stays null.
 //

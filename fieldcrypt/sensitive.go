@@ -36,6 +36,7 @@ type origin struct {
 	scope   envelope.Scope
 	record  string
 	unbound bool
+	crypt   *cryptID // which Crypt sealed or opened it, and so knows its key
 }
 
 // sensitive is what encrypting and decrypting records needs of a value,
