@@ -176,6 +176,7 @@ func TestFieldsColumnRefuses(t *testing.T) {
 		"plain":     {"a": fieldcrypt.Of("made-up")},
 		"quote":     {`a"`: {}},
 		"empty key": {"": {}},
+		"colon":     {":a": {}},
 		"backslash": {`a\`: {}},
 		"not UTF-8": {"\xff": {}},
 	} {

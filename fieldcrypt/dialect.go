@@ -143,9 +143,9 @@ func (d Dialect) textCheck(column string, modes []envelope.Mode, least, most int
 		column, typed, column, strings.Join(starts, ", "), body, length, least, most)
 }
 
-// jsonCheck relies on keys that need no escapes (see [Fields]) in MariaDB and
-// SQLite, where it looks at the text: a colon after a quote is then always
-// between a key and its value.
+// jsonCheck relies on keys that need no escapes and don't start with a colon
+// (see [Fields]) in MariaDB and SQLite, where it looks at the text: a colon
+// after a quote is then always between a key and its value.
 func (d Dialect) jsonCheck(column string, modes []envelope.Mode) string {
 	var marks string // what tells the modes apart: the last character of the start
 	for _, m := range modes {

@@ -20,8 +20,8 @@ import (
 //	Custom fieldcrypt.Fields `fieldcrypt:"Contacts.custom.*"`
 //
 // Each key, after the tag's prefix, is a field's permanent name: 1 to 255
-// bytes with the prefix, without control characters, quotes and backslashes. A
-// nil map is NULL.
+// bytes with the prefix, without control characters, quotes and backslashes, and
+// not a colon first. A nil map is NULL.
 type Fields map[string]String
 
 var (

@@ -108,10 +108,14 @@ func (p *plan) customName(m *marked, key string) (envelope.Field, error) {
 }
 
 // checkCustomKey refuses keys that JSON would have to escape, so that a key
-// has one form wherever it is written.
+// has one form wherever it is written, and keys that start with a colon, which
+// the check of a SQLite column takes for the end of a key.
 func checkCustomKey(key string) error {
 	if key == "" {
 		return errors.New("a custom field has an empty key")
+	}
+	if key[0] == ':' {
+		return fmt.Errorf("the key %.80q starts with a colon", key)
 	}
 	if !utf8.ValidString(key) {
 		return fmt.Errorf("the key %.80q is not UTF-8", key)
