@@ -173,7 +173,7 @@ func canariesIn[T Plain](t *testing.T, content T) (values []Value[T]) {
 	require.NoError(t, decrypted.Scan(envelopeOf('e')))
 	require.NoError(t, decrypted.decode(frame, testField, testOrigin, false))
 	gone := decrypted
-	gone.setUnavailable(envelope.ErrKeyDestroyed)
+	gone.setUnavailable(envelope.ErrKeyDestroyed, testField, testOrigin)
 	var column Value[T] // plaintext in the column
 	require.NoError(t, column.Scan(any(fmt.Sprint(content))))
 	return []Value[T]{plain, encrypted, asText, decrypted, gone, column}

@@ -176,16 +176,19 @@ func TestFieldsColumnRefuses(t *testing.T) {
 		"plain":     {"a": fieldcrypt.Of("made-up")},
 		"quote":     {`a"`: {}},
 		"empty key": {"": {}},
+		"colon":     {":a": {}},
 		"backslash": {`a\`: {}},
 		"not UTF-8": {"\xff": {}},
 	} {
-		_, err := f.Value()
+		written, err := f.Value()
+		require.Equal(t, fieldcrypt.Redacted, written, "nil would be NULL to those who drop the error")
 		require.ErrorContains(t, err, "custom field", name)
 		require.NotContains(t, err.Error(), "made-up")
 	}
 	var f fieldcrypt.Fields
 	require.NoError(t, f.Scan(`{"a":"made-up"}`)) // one bad cell doesn't end the reading
-	_, err := f.Value()
+	written, err := f.Value()
+	require.Equal(t, fieldcrypt.Redacted, written)
 	require.ErrorIs(t, err, fieldcrypt.ErrNotEnvelope)
 	require.ErrorContains(t, err, `custom field "a": refused to write`)
 }

@@ -36,10 +36,15 @@ type Options struct {
 // concurrent use.
 type Crypt struct {
 	ring     *envelope.KeyRing
+	id       *cryptID
 	maxValue int
 	modes    []envelope.Mode // what the ring opens
 	closed   atomic.Bool
 }
+
+// A cryptID tells Crypts apart by its address, and keeps none of their keys in
+// memory.
+type cryptID struct{ _ byte }
 
 // New returns a Crypt whose data keys are wrapped by the provider, under the
 // root keys that roots names for each scope. Options may be nil. Nothing is
@@ -59,7 +64,7 @@ func New(provider kmsprovider.Provider, roots envelope.RootKeySource, opts *Opti
 	if err != nil {
 		return nil, fmt.Errorf("fieldcrypt: New: %w", err)
 	}
-	c := &Crypt{ring: ring, maxValue: o.MaxValue, modes: []envelope.Mode{ring.Mode()}}
+	c := &Crypt{ring: ring, id: new(cryptID), maxValue: o.MaxValue, modes: []envelope.Mode{ring.Mode()}}
 	if ring.Mode() == envelope.ModeReference && o.Envelope.AllowInline {
 		c.modes = append(c.modes, envelope.ModeInline)
 	}

@@ -77,24 +77,52 @@ func (w *work) fail(j *job, err error) {
 func (h *handle) open(ctx context.Context, w *work) error {
 	for i := range w.cannot {
 		j := &w.cannot[i]
-		j.value.setUnavailable(j.err)
+		j.value.setUnavailable(j.err, envelope.Field{}, nil)
 		j.apply()
 	}
 	if len(w.open.cells) == 0 {
 		return h.failures(w)
 	}
+	failed := false
 	h.openAll(ctx, w, func(i int, frame []byte, err error) {
 		j := &w.open.jobs[i]
 		if err == nil {
 			err = j.value.decode(frame, w.open.cells[i].Binding.Field, j.origin, j.field.text)
 		}
-		if err != nil {
-			j.value.setUnavailable(err)
-			w.fail(j, err)
+		if err == nil {
+			j.apply()
+			return
 		}
-		j.apply()
+		if !failed {
+			failed = true
+			h.noteSharing(w)
+		}
+		err = j.cause(err)
+		w.fail(j, err)
+		// The value may have been opened for another place since it was gathered.
+		if j.stateNow() != stateOpened {
+			j.value.setUnavailable(err, w.open.cells[i].Binding.Field, j.origin)
+			j.apply()
+		}
 	})
 	return h.failures(w)
+}
+
+// cause is why a value couldn't be opened for the job's place.
+func (j *job) cause(err error) error {
+	if j.err != nil {
+		return fmt.Errorf("%w: %w", j.err, err)
+	}
+	return err
+}
+
+// stateNow returns the state of what the record holds, of which an entry's
+// value is an earlier copy.
+func (j *job) stateNow() state {
+	if j.in != nil {
+		return j.field.kind.stateOf(j.in, j.key)
+	}
+	return j.value.current()
 }
 
 // openStrict does what was gathered for DecryptStrict. Values are decoded into
@@ -102,6 +130,7 @@ func (h *handle) open(ctx context.Context, w *work) error {
 func (h *handle) openStrict(ctx context.Context, w *work) error {
 	copies := make([]sensitive, len(w.open.cells))
 	if len(copies) > 0 {
+		h.noteSharing(w)
 		h.openAll(ctx, w, func(i int, frame []byte, err error) {
 			j := &w.open.jobs[i]
 			if err == nil {
@@ -109,7 +138,7 @@ func (h *handle) openStrict(ctx context.Context, w *work) error {
 				err = copies[i].decode(frame, w.open.cells[i].Binding.Field, j.origin, j.field.text)
 			}
 			if err != nil {
-				w.fail(j, err)
+				w.fail(j, j.cause(err))
 			}
 		})
 	}

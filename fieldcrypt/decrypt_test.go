@@ -3,7 +3,7 @@ package fieldcrypt_test
 import (
 	"context"
 	"errors"
-	"strings"
+	"fmt"
 	"sync/atomic"
 	"testing"
 
@@ -162,15 +162,50 @@ func TestUnavailableValues(t *testing.T) {
 	requireContent(t, read, "one")
 }
 
+// An outage is one line, and a page of many causes is a few.
 func TestDecryptErrorIsBounded(t *testing.T) {
-	cause := errors.New("cause")
-	one := &fieldcrypt.DecryptError{Failures: []fieldcrypt.Failure{{Row: 3, Field: "A.b", Err: cause}}}
-	require.EqualError(t, one, "fieldcrypt: a value couldn't be decrypted: row 3, A.b: cause")
-	many := &fieldcrypt.DecryptError{Failures: make([]fieldcrypt.Failure, 500)}
-	for i := range many.Failures {
-		many.Failures[i] = fieldcrypt.Failure{Row: i, Field: "A.b", Err: cause}
+	away := errors.New("away")
+	place := func(row int, cause error) error { return fmt.Errorf("open record %d: %w", row, cause) }
+	page := func(rows, fields int, err func(row int) error) (failures []fieldcrypt.Failure) {
+		for i := range rows * fields {
+			failures = append(failures, fieldcrypt.Failure{Row: i / fields, Field: fmt.Sprint("A.", i%fields), Err: err(i / fields)})
+		}
+		return failures
 	}
-	require.ErrorIs(t, many, cause)
-	require.Len(t, many.Unwrap(), 500)
-	require.True(t, strings.HasSuffix(many.Error(), "row 2, A.b: cause; and 497 more"), many.Error())
+	for name, test := range map[string]struct {
+		failures []fieldcrypt.Failure
+		says     string
+	}{
+		"one": {
+			[]fieldcrypt.Failure{{Row: 3, Field: "A.b", Err: away}},
+			"fieldcrypt: a value couldn't be decrypted: row 3, A.b: away",
+		},
+		"two of one cause": {
+			page(2, 1, func(int) error { return away }),
+			"fieldcrypt: 2 values couldn't be decrypted: row 0, A.0: away (the same for 2 values, rows: 2)",
+		},
+		"an outage": {
+			page(100, 5, func(row int) error { return place(row, away) }),
+			"fieldcrypt: 500 values couldn't be decrypted: row 0, A.0: open record 0: away (the same for 500 values, rows: 100)",
+		},
+		"an outage and a bad cell": {
+			append(page(3, 1, func(row int) error { return place(row, away) }), fieldcrypt.Failure{Row: 3, Field: "A.0", Err: place(3, envelope.ErrNotAuthentic)}),
+			"fieldcrypt: 4 values couldn't be decrypted: row 0, A.0: open record 0: away (the same for 3 values, rows: 3); " +
+				"row 3, A.0: open record 3: " + envelope.ErrNotAuthentic.Error(),
+		},
+		"every value its own cause": {
+			page(500, 1, func(row int) error { return fmt.Errorf("cause %d", row) }),
+			"fieldcrypt: 500 values couldn't be decrypted: row 0, A.0: cause 0; row 1, A.0: cause 1; row 2, A.0: cause 2; and 497 more",
+		},
+		"no cause at all": {
+			[]fieldcrypt.Failure{{Row: 3, Field: "A.b"}},
+			"fieldcrypt: a value couldn't be decrypted: row 3, A.b: <nil>",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := &fieldcrypt.DecryptError{Failures: test.failures}
+			require.EqualError(t, err, test.says)
+			require.Len(t, err.Unwrap(), len(test.failures), "errors.Is looks at each of them")
+		})
+	}
 }

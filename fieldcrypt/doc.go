@@ -61,9 +61,10 @@
 // field between a tenant's records.
 //
 // Fields of nested structs, and of those that pointers lead to, belong to the
-// record; behind a nil pointer there is nothing to do. Elements of slices,
-// arrays and other maps are records of their own: mark the field "-" and
-// encrypt them with For of their type.
+// record; behind a nil pointer there is nothing to do. A value belongs to one
+// record, as its envelope does: Encrypt refuses one to which two records lead.
+// Elements of slices, arrays and other maps are records of their own: mark the
+// field "-" and encrypt them with For of their type.
 //
 // # Elsewhere
 //

@@ -53,16 +53,14 @@ func (h *handle) gatherValue(w *work, j *job, name *envelope.Field, record unsaf
 	}
 	switch state {
 	case statePlain:
-		frame, err := h.frame(w, j)
-		if err != nil {
-			return h.failed(j.row, name.String(), err)
-		}
-		j.origin = h.originFor(&w.at, j.field.class)
-		w.seal.add(j, name, frame, nil)
+		return h.gatherContent(w, j, name)
 	case stateOpened:
 		f, o := j.value.sealedFor()
 		if f != *name || o == nil || !h.holds(&w.at, j.field.class, o) {
 			return h.failed(j.row, name.String(), h.moved(f, o, *name, &w.at, j.field.class))
+		}
+		if o.crypt != h.crypt.id { // whose keys this one may not have
+			return h.gatherContent(w, j, name)
 		}
 	case stateSealed:
 		j.origin = h.originFor(&w.at, j.field.class)
@@ -71,7 +69,29 @@ func (h *handle) gatherValue(w *work, j *job, name *envelope.Field, record unsaf
 		if j.value.sealedBytes() == nil {
 			return h.failed(j.row, name.String(), j.value.reason())
 		}
+		f, o := j.value.sealedFor()
+		if o == nil { // nobody tried to open it, for want of a place
+			j.origin = h.originFor(&w.at, j.field.class)
+			w.open.add(j, name, nil, j.value.sealedBytes())
+			return nil
+		}
+		if f != *name || !h.holds(&w.at, j.field.class, o) {
+			return h.failed(j.row, name.String(), fmt.Errorf("%w; it couldn't be decrypted there: %w",
+				h.moved(f, o, *name, &w.at, j.field.class), j.value.reason()))
+		}
 	}
+	return nil
+}
+
+// gatherContent notes that the content of a plain or opened value is to be
+// sealed.
+func (h *handle) gatherContent(w *work, j *job, name *envelope.Field) error {
+	frame, err := h.frame(w, j)
+	if err != nil {
+		return h.failed(j.row, name.String(), err)
+	}
+	j.origin = h.originFor(&w.at, j.field.class)
+	w.seal.add(j, name, frame, nil)
 	return nil
 }
 
@@ -162,6 +182,9 @@ func (o *origin) binding(f envelope.Field) envelope.Binding {
 // seal does what was gathered for Encrypt. Nothing is changed before all of it
 // has succeeded.
 func (h *handle) seal(ctx context.Context, w *work) error {
+	if err := h.unshared(w); err != nil {
+		return err
+	}
 	if len(w.open.cells) > 0 {
 		if err := h.verify(ctx, w); err != nil {
 			return err

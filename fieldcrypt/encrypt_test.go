@@ -351,6 +351,11 @@ func TestEncryptRefuses(t *testing.T) {
 			c.Custom[`a"b`] = fieldcrypt.Of(secret)
 			return c
 		}, []string{"Contacts.custom.*", `the key "a\"b"`, "a quote"}, nil},
+		"custom key with a colon first": {func(*testing.T) *contact {
+			c := newContact(2, "acme", secret)
+			c.Custom[":a"] = fieldcrypt.Of(secret)
+			return c
+		}, []string{"Contacts.custom.*", `the key ":a" starts with a colon`}, nil},
 		"custom key empty": {func(*testing.T) *contact {
 			c := newContact(2, "acme", secret)
 			c.Custom[""] = fieldcrypt.Of(secret)

@@ -1,6 +1,7 @@
 package fieldcrypt
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -21,9 +22,11 @@ type Failure struct {
 	Err   error
 }
 
-// errorsShown bounds the text of an error about a large page.
-const errorsShown = 3
+// causesShown bounds the text of an error about a large page.
+const causesShown = 3
 
+// Error shows one value for each cause, and how many have it too: an outage is
+// one line, however large the page. Failures has them all.
 func (e *DecryptError) Error() string {
 	var b strings.Builder
 	b.WriteString("fieldcrypt: ")
@@ -36,16 +39,51 @@ func (e *DecryptError) Error() string {
 		b.WriteString(" of " + e.Type)
 	}
 	b.WriteString(" couldn't be decrypted")
+	causes, left := e.causes()
 	separator := ": "
-	for i, f := range e.Failures {
-		if i == errorsShown {
-			fmt.Fprintf(&b, "; and %d more", len(e.Failures)-i)
-			break
+	for _, c := range causes {
+		fmt.Fprintf(&b, "%srow %d, %s: %v", separator, c.first.Row, c.first.Field, c.first.Err)
+		if c.values > 1 {
+			fmt.Fprintf(&b, " (the same for %d values, rows: %d)", c.values, len(c.rows))
 		}
-		fmt.Fprintf(&b, "%srow %d, %s: %v", separator, f.Row, f.Field, f.Err)
 		separator = "; "
 	}
+	if left > 0 {
+		fmt.Fprintf(&b, "; and %d more", left)
+	}
 	return b.String()
+}
+
+// A cause is what some failures have in common.
+type cause struct {
+	first  *Failure
+	values int
+	rows   map[int]struct{}
+}
+
+// causes returns the first few causes, and the number of failures with others.
+func (e *DecryptError) causes() (causes []*cause, left int) {
+	known := map[string]*cause{}
+	for i := range e.Failures {
+		f := &e.Failures[i]
+		text := fmt.Sprint(f.Err)
+		if inner := errors.Unwrap(f.Err); inner != nil {
+			text = inner.Error() // f.Err says the value's place around it
+		}
+		c := known[text]
+		if c == nil {
+			if len(causes) == causesShown {
+				left++
+				continue
+			}
+			c = &cause{first: f, rows: map[int]struct{}{}}
+			known[text] = c
+			causes = append(causes, c)
+		}
+		c.values++
+		c.rows[f.Row] = struct{}{}
+	}
+	return causes, left
 }
 
 // Unwrap returns the causes.

@@ -20,8 +20,8 @@ import (
 //	Custom fieldcrypt.Fields `fieldcrypt:"Contacts.custom.*"`
 //
 // Each key, after the tag's prefix, is a field's permanent name: 1 to 255
-// bytes with the prefix, without control characters, quotes and backslashes. A
-// nil map is NULL.
+// bytes with the prefix, without control characters, quotes and backslashes, and
+// not a colon first. A nil map is NULL.
 type Fields map[string]String
 
 var (
@@ -109,11 +109,20 @@ func parseFields(text []byte) (Fields, error) {
 }
 
 // Value implements [driver.Valuer]: a string with one JSON object, its keys
-// sorted, without spaces. A value that isn't encrypted is refused.
+// sorted, without spaces. A value that isn't encrypted is refused, with
+// [Redacted] beside the error as [Value.Value] does.
 func (f Fields) Value() (driver.Value, error) {
 	if f == nil {
 		return nil, nil
 	}
+	out, err := f.encode()
+	if err != nil {
+		return Redacted, err
+	}
+	return string(out), nil
+}
+
+func (f Fields) encode() ([]byte, error) {
 	out := []byte{'{'}
 	for i, key := range slices.Sorted(maps.Keys(f)) {
 		if err := checkCustomKey(key); err != nil {
@@ -139,5 +148,5 @@ func (f Fields) Value() (driver.Value, error) {
 		}
 		out = append(out, '"')
 	}
-	return string(append(out, '}')), nil
+	return append(out, '}'), nil
 }

@@ -19,9 +19,12 @@ type kind struct {
 	clone  func(sensitive) sensitive
 	assign func(dst, src sensitive)
 
-	// Map entries have no address: each visits copies, put writes one back.
-	each func(m unsafe.Pointer, visit func(key string, v sensitive) error) error
-	put  func(m unsafe.Pointer, key string, v sensitive)
+	// Map entries have no address: each visits copies, put writes one back, and
+	// stateOf tells what the map holds by now.
+	each    func(m unsafe.Pointer, visit func(key string, v sensitive) error) error
+	put     func(m unsafe.Pointer, key string, v sensitive)
+	stateOf func(m unsafe.Pointer, key string) state
+	mapOf   func(m unsafe.Pointer) unsafe.Pointer // equal for variables that hold the same map
 }
 
 func kindOf[T Plain](typ envelope.Type, size int) (reflect.Type, *kind) {
@@ -41,6 +44,10 @@ func kindOf[T Plain](typ envelope.Type, size int) (reflect.Type, *kind) {
 		},
 		put: func(m unsafe.Pointer, key string, v sensitive) {
 			(*(*map[string]Value[T])(m))[key] = *v.(*Value[T])
+		},
+		stateOf: func(m unsafe.Pointer, key string) state { return (*(*map[string]Value[T])(m))[key].state },
+		mapOf: func(m unsafe.Pointer) unsafe.Pointer {
+			return reflect.ValueOf(*(*map[string]Value[T])(m)).UnsafePointer()
 		},
 	}
 }

@@ -74,13 +74,14 @@ func (h *handle) originFor(at *place, class int) *origin {
 			scope:   envelope.Scope{Tenant: at.tenant, Class: h.plan.classes[class]},
 			record:  at.id,
 			unbound: h.plan.unbound,
+			crypt:   h.crypt.id,
 		}
 	}
 	return at.origins[class]
 }
 
 // holds reports whether a value that was sealed for o belongs to the record
-// and class.
+// and class, whichever Crypt sealed it.
 func (h *handle) holds(at *place, class int, o *origin) bool {
 	return o.scope.Tenant == at.tenant && o.scope.Class == h.plan.classes[class] &&
 		o.record == at.id && o.unbound == h.plan.unbound
@@ -107,10 +108,14 @@ func (p *plan) customName(m *marked, key string) (envelope.Field, error) {
 }
 
 // checkCustomKey refuses keys that JSON would have to escape, so that a key
-// has one form wherever it is written.
+// has one form wherever it is written, and keys that start with a colon, which
+// the check of a SQLite column takes for the end of a key.
 func checkCustomKey(key string) error {
 	if key == "" {
 		return errors.New("a custom field has an empty key")
+	}
+	if key[0] == ':' {
+		return fmt.Errorf("the key %.80q starts with a colon", key)
 	}
 	if !utf8.ValidString(key) {
 		return fmt.Errorf("the key %.80q is not UTF-8", key)

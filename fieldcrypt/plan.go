@@ -17,6 +17,7 @@ type plan struct {
 	fields  []marked
 	custom  []marked // maps, whose values are fields
 	plains  bool     // the marked fields are of plain Go types
+	shares  bool     // two places of records can hold the same value: through pointers, or in one map
 	ids     []idPart
 	unbound bool
 	tenant  *address // nil when the type has no tenant field
@@ -259,6 +260,7 @@ func (c *compiler) sensitiveField(f reflect.StructField, tag tag, at address, go
 		return c.fail(goName, "the name %q is taken by another field of this type: every field needs its own", m.label)
 	}
 	c.names[m.label] = struct{}{}
+	c.shares = c.shares || len(m.hops) > 0
 	if m.column == "" {
 		m.column = snakeCase(f.Name)
 	}
@@ -293,6 +295,7 @@ func (c *compiler) customMap(f reflect.StructField, m marked) error {
 		c.values = m.goName
 	}
 	c.custom = append(c.custom, m)
+	c.shares = true
 	return nil
 }
 

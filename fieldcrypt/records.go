@@ -45,11 +45,15 @@ func (r *Records[T]) ForTenant(tenant string) *Records[T] {
 // the records can be written. Call it before the transaction begins: it may
 // call the key service.
 //
-// It is all or nothing: on an error no record was changed. A value that has
+// It is all or nothing: on an error no record was changed. In particular, what
+// was encrypted or read before still has its envelope, and Value returns it,
+// also for a record whose ID was changed since: a program that goes on after
+// the error writes envelopes that can't be opened there. A value that has
 // its envelope already keeps it, if it is the envelope of this very tenant,
-// class, field and record: one that was scanned and not decrypted is opened to
-// make sure. A value that couldn't be decrypted keeps its envelope too. Null
-// stays null.
+// class, field and record, and this Crypt sealed or opened it: what another one
+// did is encrypted anew. One that was scanned and not decrypted is opened to
+// make sure. A value that couldn't be decrypted keeps its envelope too, at the
+// place where that was tried. Null stays null.
 //
 // A record needs its ID before it is encrypted, unless its type is unbound.
 func (r *Records[T]) Encrypt(ctx context.Context, records ...*T) error {

@@ -3,6 +3,7 @@ package fieldcrypt
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/fieldcrypt/fieldcrypt-go/envelope"
@@ -54,12 +55,7 @@ func (h *handle) sealTogether(ctx context.Context, cells []envelope.Cell) error 
 func (h *handle) openAll(ctx context.Context, w *work, visit func(i int, frame []byte, err error)) {
 	cells := w.open.cells
 	if !w.open.oneKey() {
-		h.crypt.ring.OpenAll(ctx, cells)
-		for i := range cells {
-			frame := cells[i].Frame
-			cells[i].Frame = nil
-			visit(i, frame, cells[i].Err)
-		}
+		h.openFrom(ctx, w, 0, visit)
 		return
 	}
 	var memory []byte
@@ -71,10 +67,39 @@ func (h *handle) openAll(ctx context.Context, w *work, visit func(i int, frame [
 		opened, err := h.crypt.ring.AppendOpen(ctx, memory, &cells[i].Binding, cells[i].Envelope)
 		if err != nil {
 			visit(i, nil, err)
-			continue
+			h.openRest(ctx, w, i+1, err, visit)
+			return
 		}
 		memory = opened
 		visit(i, opened[start:len(opened):len(opened)], nil)
+	}
+}
+
+// openRest goes on after a cell of a batch of one key that failed with err. If
+// there is no key, each further cell that asked for it would be one more call
+// and wait as long: the cells have the same cause then, and ask nobody.
+func (h *handle) openRest(ctx context.Context, w *work, from int, err error, visit func(i int, frame []byte, err error)) {
+	if errors.Is(err, envelope.ErrNotAuthentic) || errors.Is(err, envelope.ErrMalformed) {
+		h.openFrom(ctx, w, from, visit) // this one cell's fault, or the key's: OpenAll asks for a key once
+		return
+	}
+	cause := err
+	if inner := errors.Unwrap(err); inner != nil {
+		cause = inner // without the place of the cell that asked
+	}
+	for i := from; i < len(w.open.cells); i++ {
+		visit(i, nil, fmt.Errorf("fieldcrypt: open %s: %w", &w.open.cells[i].Binding, cause))
+	}
+}
+
+// openFrom opens the cells from one on, of any keys, and asks once for each key.
+func (h *handle) openFrom(ctx context.Context, w *work, from int, visit func(i int, frame []byte, err error)) {
+	cells := w.open.cells
+	h.crypt.ring.OpenAll(ctx, cells[from:])
+	for i := from; i < len(cells); i++ {
+		frame := cells[i].Frame
+		cells[i].Frame = nil
+		visit(i, frame, cells[i].Err)
 	}
 }
 

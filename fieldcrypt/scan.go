@@ -117,23 +117,26 @@ func (v *Value[T]) refuse(err error) {
 // tag says so. Each call returns bytes of its own.
 //
 // A value without an envelope is refused: with ErrNotEncrypted if the program
-// set it, with ErrNotEnvelope if the column held something else.
+// set it, with ErrNotEnvelope if the column held something else. With an error
+// it returns [Redacted], because some callers drop the error and would take nil
+// for NULL: GORM's conditions do, and a DELETE would hit the rows without a
+// value.
 func (v Value[T]) Value() (driver.Value, error) {
 	switch v.state {
 	case stateNull:
 		return nil, nil
 	case statePlain:
-		return nil, ErrNotEncrypted
+		return Redacted, ErrNotEncrypted
 	}
 	if v.env == nil {
-		return nil, fmt.Errorf("fieldcrypt: refused to write: %w", v.err)
+		return Redacted, fmt.Errorf("fieldcrypt: refused to write: %w", v.err)
 	}
 	if !v.text {
 		return bytes.Clone(v.env), nil
 	}
 	text, err := envelope.AppendText(make([]byte, 0, envelope.TextLen(len(v.env))), v.env)
 	if err != nil {
-		return nil, fmt.Errorf("fieldcrypt: text form of an envelope: %w", err)
+		return Redacted, fmt.Errorf("fieldcrypt: text form of an envelope: %w", err)
 	}
 	return string(text), nil
 }

@@ -36,6 +36,7 @@ type origin struct {
 	scope   envelope.Scope
 	record  string
 	unbound bool
+	crypt   *cryptID // which Crypt sealed or opened it, and so knows its key
 }
 
 // sensitive is what encrypting and decrypting records needs of a value,
@@ -56,8 +57,8 @@ type sensitive interface {
 	sealedBytes() []byte
 
 	// sealedFor returns the field and the origin that the envelope was sealed
-	// or opened for. They are zero and nil for a value that was scanned and
-	// not opened since.
+	// or opened for, or for which opening it was tried last. They are zero and
+	// nil where none of this happened since the value was scanned.
 	sealedFor() (envelope.Field, *origin)
 
 	// reason returns why an unavailable value is so; nil in other states.
@@ -75,7 +76,7 @@ type sensitive interface {
 	decode(frame []byte, f envelope.Field, o *origin, text bool) error
 
 	// setUnavailable notes why the envelope of a sealed, opened or unavailable
-	// value couldn't be opened. The value keeps the envelope, and holds no
-	// plaintext from now on.
-	setUnavailable(err error)
+	// value couldn't be opened for a place; a nil origin says that it wasn't
+	// tried. The value keeps the envelope, and holds no plaintext from now on.
+	setUnavailable(err error, f envelope.Field, o *origin)
 }

@@ -61,7 +61,7 @@ type Value[T Plain] struct {
 	// by reflection do. What it points to is never changed, so copies share it.
 	plain  unsafe.Pointer // *T; plain and opened
 	env    []byte         // sealed, opened and unavailable; its bytes are never changed
-	field  envelope.Field // what env was sealed or opened for
+	field  envelope.Field // what env was sealed or opened for, or tried to be
 	origin *origin
 	err    error // unavailable
 	state  state
@@ -149,9 +149,12 @@ func (v *Value[T]) decode(frame []byte, f envelope.Field, o *origin, text bool) 
 	return nil
 }
 
-func (v *Value[T]) setUnavailable(err error) {
+func (v *Value[T]) setUnavailable(err error, f envelope.Field, o *origin) {
 	switch v.state {
 	case stateSealed, stateOpened, stateUnavailable:
-		*v = Value[T]{env: v.env, err: err, state: stateUnavailable, text: v.text}
+		if o == nil {
+			f, o = v.field, v.origin // what is known of the place stays known
+		}
+		*v = Value[T]{env: v.env, field: f, origin: o, err: err, state: stateUnavailable, text: v.text}
 	}
 }

@@ -60,7 +60,7 @@ func valueIn(t testing.TB, name string) *Value[string] {
 		require.NoError(t, v.decode(envelope.AppendString(nil, "old"), testField, testOrigin, false))
 	case "unavailable":
 		require.NoError(t, v.Scan(envelopeOf('e')))
-		v.setUnavailable(errAway)
+		v.setUnavailable(errAway, testField, testOrigin)
 	case "no envelope":
 		require.NoError(t, v.Scan("old@example.com"))
 	default:
@@ -77,7 +77,7 @@ type seen struct {
 	env     string
 	written any
 	refused error // Value
-	opened  bool  // sealedFor is known
+	opened  bool  // sealedFor is known: it was opened, or that was tried
 }
 
 func see(t *testing.T, v *Value[string]) seen {
@@ -87,6 +87,10 @@ func see(t *testing.T, v *Value[string]) seen {
 	written, err := v.Value()
 	if b, ok := written.([]byte); ok {
 		written = "bytes:" + string(b)
+	}
+	if err != nil {
+		require.Equal(t, Redacted, written)
+		written = nil
 	}
 	s.written, s.refused = written, err
 	f, o := v.sealedFor()
@@ -122,7 +126,7 @@ func TestStates(t *testing.T) {
 		return seen{state: stateOpened, plain: s, env: env, written: written, opened: true}
 	}
 	awayOf := func(env string, written any, err error) seen {
-		return seen{state: stateUnavailable, err: err, env: env, written: written}
+		return seen{state: stateUnavailable, err: err, env: env, written: written, opened: true}
 	}
 	noEnvelope := seen{state: stateUnavailable, err: ErrNotEnvelope, refused: ErrNotEnvelope}
 
@@ -243,14 +247,17 @@ func TestStates(t *testing.T) {
 			"plain":       {err: ErrNotEnvelope},
 			"no envelope": {err: ErrNotEnvelope},
 		}},
-		{"setUnavailable", func(v *Value[string]) error { v.setUnavailable(envelope.ErrKeyDestroyed); return nil }, map[string]outcome{
+		{"setUnavailable", func(v *Value[string]) error {
+			v.setUnavailable(envelope.ErrKeyDestroyed, testField, testOrigin)
+			return nil
+		}, map[string]outcome{
 			"*":              {seen: awayOf(old, "bytes:"+old, envelope.ErrKeyDestroyed)},
 			"sealed text":    {seen: awayOf(old, oldText, envelope.ErrKeyDestroyed)},
 			"encrypted text": {seen: awayOf(old, oldText, envelope.ErrKeyDestroyed)},
 			"decrypted text": {seen: awayOf(old, oldText, envelope.ErrKeyDestroyed)},
 			"null":           same,
 			"plain":          same,
-			"no envelope":    {seen: seen{state: stateUnavailable, err: envelope.ErrKeyDestroyed, refused: envelope.ErrKeyDestroyed}},
+			"no envelope":    {seen: seen{state: stateUnavailable, err: envelope.ErrKeyDestroyed, refused: envelope.ErrKeyDestroyed, opened: true}},
 		}},
 	}
 	for from, before := range states {

@@ -13,6 +13,7 @@ type work struct {
 	seal, open batch
 	cannot     []job // can't be opened, for a reason that is known before
 	failures   []Failure
+	seen       map[identity]int // of batch.sharing
 
 	// frames is where small frames are put one after another. What doesn't
 	// fit gets memory of its own: frames never moves, since what it held would
@@ -35,7 +36,7 @@ type job struct {
 	field  *marked
 	origin *origin
 	row    int
-	err    error // of a job in work.cannot
+	err    error // in work.cannot: why; in work.open: which other place has the same value
 
 	// A map's entry: value is a copy, which put brings back.
 	in  unsafe.Pointer
@@ -84,6 +85,10 @@ func (w *work) end() {
 	clear(w.cannot)
 	w.cannot = w.cannot[:0]
 	w.failures = nil // it is the caller's now
+	if len(w.seen) > keptCells {
+		w.seen = nil
+	}
+	clear(w.seen)
 	works.Put(w)
 }
 

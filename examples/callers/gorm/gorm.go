@@ -4,8 +4,10 @@
 // itself needs to know nothing: the values are its Valuers and Scanners.
 //
 // Don't make a sensitive value a condition: equal values have different
-// envelopes, and in the conditions that GORM makes of structs and maps it takes
-// a value that isn't encrypted for NULL.
+// envelopes, so that no row would match. One that isn't encrypted is refused
+// there too, with the statement it stands in. A null is left out of a condition
+// that GORM makes of a struct, like every zero value, and is IS NULL in one that
+// it makes of a map.
 package gorm
 
 import (

@@ -61,6 +61,33 @@ func exercise(t *testing.T, dialector gorm.Dialector, dialect fieldcrypt.Dialect
 		"UpdateColumn":        func() error { return db.Model(&list[1]).UpdateColumn("email", fieldcrypt.Of(email)).Error },
 		"FirstOrCreate":       func() error { return db.FirstOrCreate(new(contact("c-6")), "id = ?", "c-6").Error },
 		"a condition":         func() error { return db.Find(new([]caller.Contact), "email = ?", fieldcrypt.Of(email)).Error },
+		// GORM looks for NULL in the conditions that it makes of structs and
+		// maps, with the error of Value dropped.
+		"Delete where a struct": func() error {
+			return db.Where(&caller.Contact{Email: fieldcrypt.Of(email)}).Delete(&caller.Contact{}).Error
+		},
+		"Delete where a map": func() error {
+			return db.Where(map[string]any{"email": fieldcrypt.Of(email)}).Delete(&caller.Contact{}).Error
+		},
+		"Delete where not": func() error {
+			return db.Not(&caller.Contact{Email: fieldcrypt.Of(email)}).Delete(&caller.Contact{}).Error
+		},
+		"Delete where a pointer": func() error {
+			return db.Where(map[string]any{"email": new(fieldcrypt.Of(email))}).Delete(&caller.Contact{}).Error
+		},
+		"Updates where a struct": func() error {
+			return db.Model(&caller.Contact{}).Where(&caller.Contact{Email: fieldcrypt.Of(email)}).Update("name", "Eve").Error
+		},
+		"Find of a struct": func() error {
+			return db.Find(new([]caller.Contact), &caller.Contact{Email: fieldcrypt.Of(email)}).Error
+		},
+		"FirstOrInit": func() error {
+			return db.FirstOrInit(new(caller.Contact), &caller.Contact{Email: fieldcrypt.Of(email)}).Error
+		},
+		"a list of them": func() error {
+			return db.Find(new([]caller.Contact), "email IN ?", []fieldcrypt.String{fieldcrypt.Of(email)}).Error
+		},
+		"a column of a map": func() error { return db.Delete(&caller.Contact{}, map[string]any{"email": fieldcrypt.Of(email)}).Error },
 	} {
 		t.Run("forgotten before "+what, func(t *testing.T) {
 			require.ErrorIs(t, write(), fieldcrypt.ErrNotEncrypted)

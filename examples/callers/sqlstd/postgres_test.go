@@ -26,6 +26,11 @@ func TestPostgres(t *testing.T) {
 	require.Zero(t, stored)
 }
 
+func TestCustomFieldsPostgres(t *testing.T) {
+	_, db := check.Postgres(t)
+	exerciseCustomFields(t, db, fieldcrypt.Postgres, "$1")
+}
+
 // TestPgx tries pgx itself, which handles valuers and scanners in its own way,
 // and differently in each of its modes.
 func TestPgx(t *testing.T) {
