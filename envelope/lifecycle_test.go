@@ -50,18 +50,30 @@ func TestMoves(t *testing.T) {
 		do   func(r *KeyRing, key KeyName) error
 		from map[State]State
 	}{
-		{"retire", func(r *KeyRing, key KeyName) error { return r.Retire(t.Context(), key, ops) },
-			map[State]State{StatePending: StateRetired, StateActive: StateRetired, StateRetired: StateRetired}},
-		{"suspend", func(r *KeyRing, key KeyName) error { return r.Suspend(t.Context(), key, ops) },
-			map[State]State{StatePending: StateSuspended, StateActive: StateSuspended, StateRetired: StateSuspended, StateSuspended: StateSuspended}},
-		{"resume", func(r *KeyRing, key KeyName) error { return r.Resume(t.Context(), key, ops) },
-			map[State]State{StateSuspended: StateRetired, StateRetired: StateRetired}},
-		{"schedule", func(r *KeyRing, key KeyName) error { return r.ScheduleDestroy(t.Context(), key, LeastWait, ops) },
-			map[State]State{StateRetired: StateScheduled, StateSuspended: StateScheduled, StateScheduled: StateScheduled}},
-		{"cancel", func(r *KeyRing, key KeyName) error { return r.CancelDestroy(t.Context(), key, ops) },
-			map[State]State{StateScheduled: StateRetired, StateRetired: StateRetired}},
-		{"destroy", func(r *KeyRing, key KeyName) error { return r.Destroy(t.Context(), key, confirmed(key)) },
-			map[State]State{StateScheduled: StateDestroyed, StateDestroyed: StateDestroyed}},
+		{
+			"retire", func(r *KeyRing, key KeyName) error { return r.Retire(t.Context(), key, ops) },
+			map[State]State{StatePending: StateRetired, StateActive: StateRetired, StateRetired: StateRetired},
+		},
+		{
+			"suspend", func(r *KeyRing, key KeyName) error { return r.Suspend(t.Context(), key, ops) },
+			map[State]State{StatePending: StateSuspended, StateActive: StateSuspended, StateRetired: StateSuspended, StateSuspended: StateSuspended},
+		},
+		{
+			"resume", func(r *KeyRing, key KeyName) error { return r.Resume(t.Context(), key, ops) },
+			map[State]State{StateSuspended: StateRetired, StateRetired: StateRetired},
+		},
+		{
+			"schedule", func(r *KeyRing, key KeyName) error { return r.ScheduleDestroy(t.Context(), key, LeastWait, ops) },
+			map[State]State{StateRetired: StateScheduled, StateSuspended: StateScheduled, StateScheduled: StateScheduled},
+		},
+		{
+			"cancel", func(r *KeyRing, key KeyName) error { return r.CancelDestroy(t.Context(), key, ops) },
+			map[State]State{StateScheduled: StateRetired, StateRetired: StateRetired},
+		},
+		{
+			"destroy", func(r *KeyRing, key KeyName) error { return r.Destroy(t.Context(), key, confirmed(key)) },
+			map[State]State{StateScheduled: StateDestroyed, StateDestroyed: StateDestroyed},
+		},
 	} {
 		for _, from := range states {
 			t.Run(fmt.Sprintf("%s from %s", move.name, from), func(t *testing.T) {

@@ -127,7 +127,7 @@ func (h *handle) columns(d Dialect) ([]ColumnDef, error) {
 // forms returns what the field's envelopes look like, for each mode that the
 // Crypt opens.
 func (h *handle) forms(m *marked) []form {
-	least, most := 0, 0
+	var least, most int
 	if m.kind != nil && m.kind.size >= 0 {
 		least, most = m.kind.size, m.kind.size
 	} else {
