@@ -160,5 +160,5 @@ RULES = [
         "envelope/ring_records_test.go: func TestStoreThatOffersAnExpiredKey",
         "envelope/ring_records_test.go: func TestSealerWantsAnEndAndABudget",
     ),
-    tested("a process counts what it seals on its own too", "envelope/ring_test.go: func TestBudgetOfAProcess"),
+    tested("a process counts what it seals on its own too", "envelope/ring_budget_test.go: func TestResetCounters"),
 ]  # fmt: skip
