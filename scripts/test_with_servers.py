@@ -147,6 +147,7 @@ class WithServers(unittest.TestCase):
     def servers_are_up(self, r):
         r.wait_for_servers()
         want = {"localstack"} | ({"postgres"} if with_servers.postgres_folder() else set())
+        want |= {"mariadb"} if with_servers.mariadb_programs() else set()
         self.assertEqual(want, set(r.urls), r.output())
         for address in r.addresses:
             self.assertTrue(answers(address), r.output())
