@@ -106,6 +106,7 @@ func recordFlaws() []flaw {
 				return b.MemoryStore.Active(ctx, s, p)
 			}
 		}},
+		edits("nobody changed it yet", "Change.At", func(r *rec) { r.Change = envelope.Change{} }),
 	}
 }
 

@@ -57,12 +57,15 @@ func nothingFound(p *probe) error {
 	return notFound("Active of a scope with a claim and no key", err)
 }
 
-func roundTrip(p *probe) error {
+// A shape is a kind of record that a store could keep wrongly.
+type shape struct {
+	name string
+	edit func(r *envelope.Record)
+}
+
+func shapes() []shape {
 	zone := time.FixedZone("made up", 5*3600+1800)
-	for _, c := range []struct {
-		name string
-		edit func(r *envelope.Record)
-	}{
+	return []shape{
 		{"plain", func(*envelope.Record) {}},
 		{"no end", func(r *envelope.Record) { r.NotAfter = time.Time{} }},
 		{"another time zone", func(r *envelope.Record) { r.Created, r.NotAfter = r.Created.In(zone), r.NotAfter.In(zone) }},
@@ -87,7 +90,14 @@ func roundTrip(p *probe) error {
 		{"bytes of zero", func(r *envelope.Record) { r.Tag = [32]byte{}; clear(r.KeyID[8:]) }},
 		{"active already", func(r *envelope.Record) { r.State = envelope.StateActive }},
 		{"no state", func(r *envelope.Record) { r.State = "" }},
-	} {
+		{"changed by somebody already", func(r *envelope.Record) {
+			r.Change = envelope.Change{At: r.Created.Add(time.Hour), By: "importer", Why: "came with a copy of the database"}
+		}},
+	}
+}
+
+func roundTrip(p *probe) error {
+	for _, c := range shapes() {
 		for _, purpose := range purposes {
 			rec := p.record(p.scope(c.name), purpose)
 			c.edit(&rec)
