@@ -31,6 +31,7 @@ func checks() []check {
 		activateChecks(),
 		claimChecks(),
 		leaseChecks(),
+		insertChecks(),
 		contextChecks(),
 	)
 }
