@@ -190,7 +190,7 @@ func flaws() []flaw {
 	var all []flaw
 	for _, some := range [][]flaw{
 		recordFlaws(), isolationFlaws(), bufferFlaws(), activateFlaws(), claimFlaws(), leaseFlaws(),
-		insertFlaws(), contextFlaws(),
+		insertFlaws(), updateFlaws(), contextFlaws(),
 	} {
 		all = append(all, some...)
 	}
@@ -227,7 +227,7 @@ func TestBrokenStoresFail(t *testing.T) {
 func TestStoresOfOneProcessEachFail(t *testing.T) {
 	h := shared(func() envelope.KeyStore { return envelope.NewMemoryStore() })
 	h.Reopen = func(testing.TB, envelope.KeyStore) envelope.KeyStore { return envelope.NewMemoryStore() }
-	for _, name := range []string{"reopened", "activate-race", "claim-race", "claim-race-expired", "lease-concurrent", "insert-race", "insert-activate-race"} {
+	for _, name := range []string{"reopened", "activate-race", "claim-race", "claim-race-expired", "lease-concurrent", "insert-race", "insert-activate-race", "update-race", "update-activate-race", "update-lease-race", "update-one-step"} {
 		c := named(t, name)
 		require.Error(t, c.verdict(t, h), name)
 	}

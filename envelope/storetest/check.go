@@ -32,6 +32,7 @@ func checks() []check {
 		claimChecks(),
 		leaseChecks(),
 		insertChecks(),
+		updateChecks(),
 		contextChecks(),
 	)
 }
