@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 
@@ -190,7 +191,7 @@ func flaws() []flaw {
 	var all []flaw
 	for _, some := range [][]flaw{
 		recordFlaws(), isolationFlaws(), bufferFlaws(), activateFlaws(), claimFlaws(), leaseFlaws(),
-		insertFlaws(), updateFlaws(), contextFlaws(),
+		insertFlaws(), updateFlaws(), moveFlaws(), contextFlaws(),
 	} {
 		all = append(all, some...)
 	}
@@ -271,6 +272,12 @@ func TestChecksHaveNamesOfTheirOwn(t *testing.T) {
 		seen[c.name] = true
 	}
 	require.Greater(t, len(seen), 20)
+}
+
+// What is said to be in order or within a limit is.
+func TestOrderAndLengths(t *testing.T) {
+	require.LessOrEqual(t, len(characters()), maxWhy)
+	require.True(t, utf8.ValidString(characters()))
 }
 
 // Two equal names would fail a good store.

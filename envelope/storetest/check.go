@@ -33,6 +33,7 @@ func checks() []check {
 		leaseChecks(),
 		insertChecks(),
 		updateChecks(),
+		moveChecks(),
 		contextChecks(),
 	)
 }
