@@ -191,7 +191,7 @@ func flaws() []flaw {
 	var all []flaw
 	for _, some := range [][]flaw{
 		recordFlaws(), isolationFlaws(), bufferFlaws(), activateFlaws(), claimFlaws(), leaseFlaws(),
-		insertFlaws(), updateFlaws(), moveFlaws(), contextFlaws(),
+		insertFlaws(), updateFlaws(), moveFlaws(), statesFlaws(), contextFlaws(),
 	} {
 		all = append(all, some...)
 	}

@@ -34,6 +34,7 @@ func checks() []check {
 		insertChecks(),
 		updateChecks(),
 		moveChecks(),
+		statesChecks(),
 		contextChecks(),
 	)
 }
