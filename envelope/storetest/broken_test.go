@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"bytes"
 	"context"
 	"slices"
 	"testing"
@@ -191,7 +192,7 @@ func flaws() []flaw {
 	var all []flaw
 	for _, some := range [][]flaw{
 		recordFlaws(), isolationFlaws(), bufferFlaws(), activateFlaws(), claimFlaws(), leaseFlaws(),
-		insertFlaws(), updateFlaws(), moveFlaws(), statesFlaws(), contextFlaws(),
+		insertFlaws(), updateFlaws(), moveFlaws(), statesFlaws(), pageFlaws(), filterFlaws(), listFlaws(), contextFlaws(),
 	} {
 		all = append(all, some...)
 	}
@@ -228,7 +229,7 @@ func TestBrokenStoresFail(t *testing.T) {
 func TestStoresOfOneProcessEachFail(t *testing.T) {
 	h := shared(func() envelope.KeyStore { return envelope.NewMemoryStore() })
 	h.Reopen = func(testing.TB, envelope.KeyStore) envelope.KeyStore { return envelope.NewMemoryStore() }
-	for _, name := range []string{"reopened", "activate-race", "claim-race", "claim-race-expired", "lease-concurrent", "insert-race", "insert-activate-race", "update-race", "update-activate-race", "update-lease-race", "update-one-step"} {
+	for _, name := range []string{"reopened", "activate-race", "claim-race", "claim-race-expired", "lease-concurrent", "insert-race", "insert-activate-race", "update-race", "update-activate-race", "update-lease-race", "update-one-step", "list-changing"} {
 		c := named(t, name)
 		require.Error(t, c.verdict(t, h), name)
 	}
@@ -276,6 +277,9 @@ func TestChecksHaveNamesOfTheirOwn(t *testing.T) {
 
 // What is said to be in order or within a limit is.
 func TestOrderAndLengths(t *testing.T) {
+	require.True(t, slices.IsSorted(ascending()))
+	require.Len(t, slices.Compact(ascending()), len(ascending()))
+	require.True(t, slices.IsSortedFunc(keyIDs(), func(a, b keyID) int { return bytes.Compare(a[:], b[:]) }))
 	require.LessOrEqual(t, len(characters()), maxWhy)
 	require.True(t, utf8.ValidString(characters()))
 }

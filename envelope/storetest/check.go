@@ -35,6 +35,9 @@ func checks() []check {
 		updateChecks(),
 		moveChecks(),
 		statesChecks(),
+		pageChecks(),
+		filterChecks(),
+		listChecks(),
 		contextChecks(),
 	)
 }
