@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -96,6 +97,90 @@ func isolationFlaws() []flaw {
 			b.claim = func(ctx bg, s scope, p pur, holder string, lease time.Duration) (bool, error) {
 				return b.MemoryStore.Claim(ctx, scope{Tenant: s.Tenant, Class: "class:" + s.Class}, p, holder, lease)
 			}
+		}},
+		{"Insert keeps the empty class apart", "default-class", "under both names of a class: accepted", func(b *broken) {
+			b.inserts(func(r *rec) {
+				if r.Scope.Class == "" {
+					r.Scope.Class = "none"
+				}
+			})
+		}},
+		{"Update doesn't know the empty class", "default-class", "calling Update", func(b *broken) {
+			b.update = func(ctx bg, old, r rec) error {
+				if old.Scope.Class == "" {
+					return envelope.ErrKeyNotFound
+				}
+				return b.MemoryStore.Update(ctx, old, r)
+			}
+		}},
+		{"States doesn't know the empty class", "default-class", "calling States", func(b *broken) {
+			b.states = func(ctx bg, keys []keyName) ([]keyState, error) {
+				states, err := b.MemoryStore.States(ctx, keys)
+				for i := range states {
+					if keys[i].Scope.Class == "" {
+						states[i] = ""
+					}
+				}
+				return states, err
+			}
+		}},
+		{"Page doesn't know the empty class", "default-class", "calling Page", func(b *broken) {
+			b.pagesBy(func(by *pager) {
+				by.follows = func(n, after keyName) bool { return n.Compare(after) > 0 || after.Scope.Class == "" }
+			})
+		}},
+		{"an ID is there once", "one-id-apart", "the first key of a scope of its own", func(b *broken) {
+			has := map[keyID]bool{}
+			b.insert = func(ctx bg, r rec) error {
+				if has[r.KeyID] {
+					return envelope.ErrConflict
+				}
+				has[r.KeyID] = true
+				return b.MemoryStore.Insert(ctx, r)
+			}
+		}},
+		{"an ID is there once in a scope", "one-id-apart", "the first key of a scope of its own", func(b *broken) {
+			b.insert = func(ctx bg, r rec) error {
+				for _, p := range purposes {
+					if _, err := b.MemoryStore.Get(ctx, r.Scope, p, r.KeyID); err == nil {
+						return envelope.ErrConflict
+					}
+				}
+				return b.MemoryStore.Insert(ctx, r)
+			}
+		}},
+		{"changes the keys of all purposes", "one-id-apart", "key store: another active key", func(b *broken) {
+			b.update = func(ctx bg, old, r rec) error {
+				err := b.MemoryStore.Update(ctx, old, r)
+				for _, r.Purpose = range purposes {
+					if r.Purpose != old.Purpose {
+						_ = b.force(ctx, r) // there may be none
+					}
+				}
+				return err
+			}
+		}},
+		{"joins names", "one-id-apart", "the first key of a scope of its own", func(b *broken) {
+			b.mixes(func(s scope, p pur) (scope, pur) { return scope{Tenant: s.Tenant + s.Class, Class: "x"}, p })
+		}},
+		{"tells the states of classes in lower case", "one-id-apart", "calling States", func(b *broken) {
+			b.states = func(ctx bg, keys []keyName) ([]keyState, error) {
+				lower := slices.Clone(keys)
+				for i := range lower {
+					head := lower[i].Scope.Class[:min(26, len(lower[i].Scope.Class))]
+					lower[i].Scope.Class = head + strings.ToLower(lower[i].Scope.Class[len(head):])
+				}
+				return b.MemoryStore.States(ctx, lower)
+			}
+		}},
+		{"pages hold the classes of all letter cases", "one-id-apart", "one key in each scope and purpose", func(b *broken) {
+			b.pagesBy(func(by *pager) {
+				by.chooses = func(f *filter, r *rec) bool {
+					rest := *f
+					rest.Class = ""
+					return rest.Match(r) && (f.Class == "" || strings.EqualFold(f.Class, r.Scope.Class))
+				}
+			})
 		}},
 		{"one key for all purposes", "purposes-apart", "accepted", func(b *broken) {
 			b.mixes(func(s scope, _ pur) (scope, pur) { return s, envelope.PurposeData })
