@@ -105,6 +105,37 @@ func recordFlaws() []flaw {
 				return b.MemoryStore.Active(ctx, s, p)
 			}
 		}},
+		{"who was active is remembered", "reopened", "after Update of the active key", func(b *broken) {
+			// Activate forgets what was remembered, Update doesn't.
+			seen := map[scope]rec{}
+			b.activate = func(ctx bg, r rec, previous keyID) error {
+				delete(seen, r.Scope)
+				return b.MemoryStore.Activate(ctx, r, previous)
+			}
+			b.active = func(ctx bg, s scope, p pur) (rec, error) {
+				if r, ok := seen[s]; ok {
+					return r, nil
+				}
+				r, err := b.MemoryStore.Active(ctx, s, p)
+				if err == nil {
+					seen[s] = r
+				}
+				return r, err
+			}
+		}},
+		{"a record is remembered", "reopened", "after Update", func(b *broken) {
+			seen := map[keyID]rec{}
+			b.get = func(ctx bg, s scope, p pur, id keyID) (rec, error) {
+				if r, ok := seen[id]; ok {
+					return r, nil
+				}
+				r, err := b.MemoryStore.Get(ctx, s, p, id)
+				if err == nil && r.State == envelope.StateRetired {
+					seen[id] = r
+				}
+				return r, err
+			}
+		}},
 		edits("nobody changed it yet", "Change.At", func(r *rec) { r.Change = envelope.Change{} }),
 	}
 }

@@ -173,6 +173,8 @@ func reopened(p *probe) error {
 		return err
 	}
 	second := p.record(first.Scope, first.Purpose)
+	inserted := p.record(first.Scope, envelope.PurposeIndex)
+	gone := envelope.Filter{Tenant: first.Scope.Tenant, States: []envelope.State{envelope.StateDestroyed}}
 	for _, step := range []struct {
 		name string
 		do   func() error
@@ -188,6 +190,19 @@ func reopened(p *probe) error {
 		{"the next Activate there", func() error { return there.activate(&second, first.KeyID) }},
 		{"after the next Activate", func() error { return here.isActive(&second) }},
 		{"after the next Activate", func() error { return here.has(&first, envelope.StateRetired) }},
+		{"Insert here", func() error { return here.insert(&inserted) }},
+		{"after Insert", func() error { return there.still(&inserted) }},
+		{"Update there", func() error { return there.becomes(&inserted, envelope.StateScheduled) }},
+		{"after Update", func() error { return here.still(&inserted) }},
+		{"Update of the active key here", func() error { return here.becomes(&second, envelope.StateSuspended) }},
+		{"after Update of the active key", func() error { return there.noneActive(second.Scope, second.Purpose) }},
+		{"after Update of the active key", func() error { return there.sealsNothing(&second) }},
+		{"after Update of the active key", func() error {
+			return there.tells([]envelope.KeyName{second.Name(), inserted.Name()}, []envelope.State{second.State, inserted.State})
+		}},
+		{"the end of a key here", func() error { return here.becomes(&inserted, envelope.StateDestroyed) }},
+		{"after the end of a key", func() error { return there.still(&inserted) }},
+		{"after the end of a key", func() error { return there.chooses(gone, envelope.KeyName{}, []envelope.Record{inserted}) }},
 	} {
 		if err := step.do(); err != nil {
 			return fmt.Errorf("two stores on one storage: %s: %w", step.name, err)
