@@ -151,21 +151,14 @@ func activateRace(p *probe) error {
 		for i := range recs {
 			recs[i] = p.record(scope, envelope.PurposeData)
 		}
-		won, err := race(p, func(s envelope.KeyStore, i int) (bool, error) {
-			err := s.Activate(p.ctx, recs[i], previous)
-			if errors.Is(err, envelope.ErrConflict) {
-				return false, nil
-			}
-			return err == nil, err
+		won, err := p.oneAccepted("Activate", func(s envelope.KeyStore, i int) error {
+			return s.Activate(p.ctx, recs[i], previous)
 		})
 		if err != nil {
-			return fmt.Errorf("%d racing calls of Activate: %w", racers, err)
-		}
-		if n := count(won); n != 1 {
-			return fmt.Errorf("%d racing calls of Activate: %d were accepted, want 1", racers, n)
+			return err
 		}
 		for i := range recs {
-			if !won[i] {
+			if i != won {
 				if err := p.misses(scope, envelope.PurposeData, recs[i].KeyID); err != nil {
 					return fmt.Errorf("a key that lost the race: %w", err)
 				}

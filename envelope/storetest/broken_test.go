@@ -1,9 +1,12 @@
 package storetest
 
 import (
+	"bytes"
 	"context"
+	"slices"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 
@@ -17,6 +20,10 @@ type (
 	pur   = envelope.Purpose
 	rec   = envelope.Record
 	keyID = envelope.KeyID
+
+	keyName  = envelope.KeyName
+	keyState = envelope.State
+	filter   = envelope.Filter
 )
 
 // broken is the memory store with some of its methods done wrong.
@@ -29,12 +36,21 @@ type broken struct {
 	activate func(bg, rec, keyID) error
 	lease    func(bg, scope, pur, keyID, uint64) (uint64, error)
 	left     func(uint64) uint64
+	insert   func(bg, rec) error
+	update   func(ctx bg, old, r rec) error
+	states   func(bg, []keyName) ([]keyState, error)
+	page     func(bg, filter, keyName, int) ([]rec, error)
 }
 
 // newBroken returns a store with nothing wrong yet.
 func newBroken() *broken {
 	m := envelope.NewMemoryStore()
-	b := &broken{m, m.Active, m.Get, m.Claim, m.Release, m.Activate, nil, func(left uint64) uint64 { return left }}
+	b := &broken{
+		MemoryStore: m,
+		active:      m.Active, get: m.Get, claim: m.Claim, release: m.Release, activate: m.Activate,
+		left:   func(left uint64) uint64 { return left },
+		insert: m.Insert, update: m.Update, states: m.States, page: m.Page,
+	}
 	b.lease = b.grants
 	return b
 }
@@ -67,6 +83,16 @@ func (b *broken) Lease(ctx bg, s scope, p pur, id keyID, n uint64) (granted, lef
 	return granted, b.left(left), nil
 }
 
+func (b *broken) Insert(ctx bg, r rec) error { return b.insert(ctx, r) }
+
+func (b *broken) Update(ctx bg, old, r rec) error { return b.update(ctx, old, r) }
+
+func (b *broken) States(ctx bg, keys []keyName) ([]keyState, error) { return b.states(ctx, keys) }
+
+func (b *broken) Page(ctx bg, f filter, after keyName, limit int) ([]rec, error) {
+	return b.page(ctx, f, after, limit)
+}
+
 // reads has every record pass through edit on its way out.
 func (b *broken) reads(edit func(r *rec)) {
 	b.active = func(ctx bg, s scope, p pur) (rec, error) {
@@ -79,18 +105,40 @@ func (b *broken) reads(edit func(r *rec)) {
 		edit(&r)
 		return r, err
 	}
+	b.pages(edit)
 }
 
-// writes has every record pass through edit on its way in.
+// pages has the records of Page alone pass through edit on their way out.
+func (b *broken) pages(edit func(r *rec)) {
+	b.page = func(ctx bg, f filter, after keyName, limit int) ([]rec, error) {
+		page, err := b.MemoryStore.Page(ctx, f, after, limit)
+		for i := range page {
+			edit(&page[i])
+		}
+		return page, err
+	}
+}
+
+// writes has every new record pass through edit on its way in.
 func (b *broken) writes(edit func(r *rec)) {
 	b.activate = func(ctx bg, r rec, previous keyID) error {
 		edit(&r)
 		return b.MemoryStore.Activate(ctx, r, previous)
 	}
+	b.inserts(edit)
+}
+
+// inserts has the records of Insert alone pass through edit on their way in.
+func (b *broken) inserts(edit func(r *rec)) {
+	b.insert = func(ctx bg, r rec) error {
+		edit(&r)
+		return b.MemoryStore.Insert(ctx, r)
+	}
 }
 
 // mixes takes scopes and purposes for one another where fold makes them equal.
-// It answers with the names that it was asked with.
+// It answers with the names that it was asked with. Page, which is asked for
+// names, tells them all apart.
 func (b *broken) mixes(fold func(scope, pur) (scope, pur)) {
 	m := b.MemoryStore
 	b.active = func(ctx bg, s scope, p pur) (rec, error) {
@@ -118,6 +166,17 @@ func (b *broken) mixes(fold func(scope, pur) (scope, pur)) {
 		fs, fp := fold(s, p)
 		return b.grants(ctx, fs, fp, id, n)
 	}
+	b.update = func(ctx bg, old, r rec) error {
+		old.Scope, old.Purpose = fold(old.Scope, old.Purpose)
+		return m.Update(ctx, old, r)
+	}
+	b.states = func(ctx bg, keys []keyName) ([]keyState, error) {
+		folded := slices.Clone(keys)
+		for i := range folded {
+			folded[i].Scope, folded[i].Purpose = fold(folded[i].Scope, folded[i].Purpose)
+		}
+		return m.States(ctx, folded)
+	}
 }
 
 // A flaw is one thing done wrong, the check that is there to find it, and what
@@ -131,7 +190,10 @@ type flaw struct {
 
 func flaws() []flaw {
 	var all []flaw
-	for _, some := range [][]flaw{recordFlaws(), isolationFlaws(), bufferFlaws(), activateFlaws(), claimFlaws(), leaseFlaws(), contextFlaws()} {
+	for _, some := range [][]flaw{
+		recordFlaws(), isolationFlaws(), bufferFlaws(), activateFlaws(), claimFlaws(), leaseFlaws(),
+		insertFlaws(), updateFlaws(), moveFlaws(), statesFlaws(), pageFlaws(), filterFlaws(), listFlaws(), contextFlaws(),
+	} {
 		all = append(all, some...)
 	}
 	return all
@@ -167,7 +229,7 @@ func TestBrokenStoresFail(t *testing.T) {
 func TestStoresOfOneProcessEachFail(t *testing.T) {
 	h := shared(func() envelope.KeyStore { return envelope.NewMemoryStore() })
 	h.Reopen = func(testing.TB, envelope.KeyStore) envelope.KeyStore { return envelope.NewMemoryStore() }
-	for _, name := range []string{"reopened", "activate-race", "claim-race", "claim-race-expired", "lease-concurrent"} {
+	for _, name := range []string{"reopened", "activate-race", "claim-race", "claim-race-expired", "lease-concurrent", "insert-race", "insert-activate-race", "update-race", "update-activate-race", "update-lease-race", "update-one-step", "list-changing"} {
 		c := named(t, name)
 		require.Error(t, c.verdict(t, h), name)
 	}
@@ -194,13 +256,13 @@ func withDefault(s scope) scope {
 	return s
 }
 
-func TestEveryCheckHasABrokenStore(t *testing.T) {
-	has := map[string]bool{}
+func TestEveryCheckHasBrokenStores(t *testing.T) {
+	has := map[string]int{}
 	for _, f := range flaws() {
-		has[f.check] = true
+		has[f.check]++
 	}
 	for _, c := range checks() {
-		require.True(t, has[c.name], "no broken store for the check %s", c.name)
+		require.GreaterOrEqual(t, has[c.name], 2, "too few broken stores for the check %s", c.name)
 	}
 }
 
@@ -211,6 +273,15 @@ func TestChecksHaveNamesOfTheirOwn(t *testing.T) {
 		seen[c.name] = true
 	}
 	require.Greater(t, len(seen), 20)
+}
+
+// What is said to be in order or within a limit is.
+func TestOrderAndLengths(t *testing.T) {
+	require.True(t, slices.IsSorted(ascending()))
+	require.Len(t, slices.Compact(ascending()), len(ascending()))
+	require.True(t, slices.IsSortedFunc(keyIDs(), func(a, b keyID) int { return bytes.Compare(a[:], b[:]) }))
+	require.LessOrEqual(t, len(characters()), maxWhy)
+	require.True(t, utf8.ValidString(characters()))
 }
 
 // Two equal names would fail a good store.

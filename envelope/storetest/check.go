@@ -31,6 +31,13 @@ func checks() []check {
 		activateChecks(),
 		claimChecks(),
 		leaseChecks(),
+		insertChecks(),
+		updateChecks(),
+		moveChecks(),
+		statesChecks(),
+		pageChecks(),
+		filterChecks(),
+		listChecks(),
 		contextChecks(),
 	)
 }
@@ -102,20 +109,22 @@ func randomBytes(n int) []byte {
 	return b
 }
 
-// activate stores rec, which must be accepted.
+// activate stores rec, which must be accepted and is then active.
 func (p *probe) activate(rec *envelope.Record, previous envelope.KeyID) error {
 	given := *rec
 	given.Wrapped = bytes.Clone(rec.Wrapped)
 	if err := p.store.Activate(p.ctx, given, previous); err != nil {
 		return fmt.Errorf("calling Activate for %v, purpose %q, previous key %v: %w", rec.Scope, rec.Purpose, previous, err)
 	}
+	rec.State = envelope.StateActive
 	return nil
 }
 
 // fresh stores a new record as the first key of a scope.
 func (p *probe) fresh(scope envelope.Scope) (envelope.Record, error) {
 	rec := p.record(scope, envelope.PurposeData)
-	return rec, p.activate(&rec, envelope.KeyID{})
+	err := p.activate(&rec, envelope.KeyID{})
+	return rec, err
 }
 
 // isActive fails unless want is what Active returns.
@@ -209,6 +218,10 @@ func same(got, want *envelope.Record, state envelope.State) error {
 		{"NotAfter", got.NotAfter.Equal(want.NotAfter) && got.NotAfter.IsZero() == want.NotAfter.IsZero(), got.NotAfter, want.NotAfter},
 		{"Budget", got.Budget == want.Budget, got.Budget, want.Budget},
 		{"Tag", got.Tag == want.Tag, fmt.Sprintf("%x", got.Tag), fmt.Sprintf("%x", want.Tag)},
+		{"DestroyAfter", got.DestroyAfter.Equal(want.DestroyAfter), got.DestroyAfter, want.DestroyAfter},
+		{"Change.At", got.Change.At.Equal(want.Change.At), got.Change.At, want.Change.At},
+		{"Change.By", got.Change.By == want.Change.By, fmt.Sprintf("%+q", got.Change.By), fmt.Sprintf("%+q", want.Change.By)},
+		{"Change.Why", got.Change.Why == want.Change.Why, fmt.Sprintf("%+q", got.Change.Why), fmt.Sprintf("%+q", want.Change.Why)},
 	} {
 		if !m.equal {
 			return fmt.Errorf("the member %s is wrong: got %v, want %v", m.name, m.got, m.want)
@@ -233,6 +246,26 @@ func race[T any](p *probe, do func(s envelope.KeyStore, i int) (T, error)) ([]T,
 	close(start)
 	wg.Wait()
 	return answers, errors.Join(errs...)
+}
+
+// oneAccepted runs do in a race, of which one call must be accepted and all
+// others be refused with ErrConflict. It returns the number of the accepted
+// one.
+func (p *probe) oneAccepted(what string, do func(s envelope.KeyStore, i int) error) (int, error) {
+	won, err := race(p, func(s envelope.KeyStore, i int) (bool, error) {
+		err := do(s, i)
+		if errors.Is(err, envelope.ErrConflict) {
+			return false, nil
+		}
+		return err == nil, err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("%d racing calls of %s: %w", racers, what, err)
+	}
+	if n := count(won); n != 1 {
+		return 0, fmt.Errorf("%d racing calls of %s: %d were accepted, want 1", racers, what, n)
+	}
+	return slices.Index(won, true), nil
 }
 
 func count(won []bool) int {

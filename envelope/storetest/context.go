@@ -46,6 +46,11 @@ func (p *probe) doesNothing(ctx context.Context, name string, want error) error 
 	if err != nil {
 		return err
 	}
+	kept, err := p.inState(p.scope(name+", kept"), envelope.PurposeData, envelope.StateRetired)
+	if err != nil {
+		return err
+	}
+	inserted, changed := p.record(rec.Scope, rec.Purpose), moved(&kept, envelope.StateSuspended)
 	unclaimed := p.scope(name + ", unclaimed")
 	if err := p.claims(rec.Scope, "holder", long, true); err != nil {
 		return err
@@ -73,6 +78,16 @@ func (p *probe) doesNothing(ctx context.Context, name string, want error) error 
 			_, _, err := p.store.Lease(ctx, rec.Scope, rec.Purpose, rec.KeyID, 600)
 			return err
 		}},
+		{"Insert", func() error { return p.store.Insert(ctx, inserted) }},
+		{"Update", func() error { return p.store.Update(ctx, kept, changed) }},
+		{"States", func() error {
+			_, err := p.store.States(ctx, []envelope.KeyName{rec.Name(), kept.Name()})
+			return err
+		}},
+		{"Page", func() error {
+			_, err := p.store.Page(ctx, envelope.Filter{Tenant: rec.Scope.Tenant}, envelope.KeyName{}, 10)
+			return err
+		}},
 	} {
 		what := call.method + " with " + name
 		answer, late := within(prompt, call.do)
@@ -96,6 +111,8 @@ func (p *probe) doesNothing(ctx context.Context, name string, want error) error 
 		{"Lease", p.leases(&rec, 1000, 1000, 0)},
 		{"Claim", p.claims(unclaimed, "another", long, true)},
 		{"Release", p.claims(rec.Scope, "another", long, false)},
+		{"Insert", p.misses(inserted.Scope, inserted.Purpose, inserted.KeyID)},
+		{"Update", p.still(&kept)},
 	} {
 		if effect.err != nil {
 			return fmt.Errorf("%s with %s has done something: %w", effect.method, name, effect.err)

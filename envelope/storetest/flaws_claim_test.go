@@ -91,6 +91,19 @@ func claimFlaws() []flaw {
 			return won || holder == "one", err
 		}),
 		{"doesn't renew", "claim-renewed", "got true, want false", onceOnly(true)},
+		{"who is late has lost", "claim-renewed", "got false, want true", func(b *broken) {
+			var mu sync.Mutex
+			until := map[string]time.Time{}
+			b.claim = func(ctx bg, s scope, p pur, holder string, lease time.Duration) (bool, error) {
+				mu.Lock()
+				defer mu.Unlock()
+				if end, ok := until[holder]; ok && time.Now().After(end) {
+					return false, nil
+				}
+				until[holder] = time.Now().Add(lease)
+				return b.MemoryStore.Claim(ctx, s, p, holder, lease)
+			}
+		}},
 		{"looks, then takes", "claim-race", "won, want 1", lookFirst},
 		{"looks, then takes", "claim-race-expired", "won, want 1", lookFirst},
 		{"takes an expired one from whoever took it", "claim-race-expired", "won, want 1", func(b *broken) {

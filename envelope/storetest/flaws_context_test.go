@@ -42,6 +42,28 @@ func contextFlaws() []flaw {
 				return b.grants(on(ctx), s, p, id, n)
 			}
 		}),
+		ignores("Insert", func(b *broken) {
+			b.insert = func(ctx bg, r rec) error { return b.MemoryStore.Insert(on(ctx), r) }
+		}),
+		ignores("Update", func(b *broken) {
+			b.update = func(ctx bg, old, r rec) error { return b.MemoryStore.Update(on(ctx), old, r) }
+		}),
+		ignores("States", func(b *broken) {
+			b.states = func(ctx bg, keys []keyName) ([]keyState, error) { return b.MemoryStore.States(on(ctx), keys) }
+		}),
+		ignores("Page", func(b *broken) {
+			b.page = func(ctx bg, f filter, after keyName, limit int) ([]rec, error) {
+				return b.MemoryStore.Page(on(ctx), f, after, limit)
+			}
+		}),
+		does("Insert", func(b *broken) {
+			b.insert = func(ctx bg, r rec) error { return errors.Join(b.MemoryStore.Insert(on(ctx), r), ctx.Err()) }
+		}),
+		does("Update", func(b *broken) {
+			b.update = func(ctx bg, old, r rec) error {
+				return errors.Join(b.MemoryStore.Update(on(ctx), old, r), ctx.Err())
+			}
+		}),
 		does("Claim", func(b *broken) {
 			b.claim = func(ctx bg, s scope, p pur, holder string, lease time.Duration) (bool, error) {
 				won, err := b.MemoryStore.Claim(on(ctx), s, p, holder, lease)

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -15,6 +16,7 @@ func isolationChecks() []check {
 		{name: "tenant-class-boundary", run: namesNotJoined},
 		{name: "default-class", run: defaultClass},
 		{name: "purposes-apart", run: purposesApart},
+		{name: "one-id-apart", run: oneIDApart},
 	}
 }
 
@@ -189,7 +191,45 @@ func (p *probe) oneScope(written, read envelope.Scope) error {
 	if err := p.activate(&next, rec.KeyID); err != nil {
 		return err
 	}
-	return p.has(&rec, envelope.StateRetired)
+	if err := p.has(&rec, envelope.StateRetired); err != nil {
+		return err
+	}
+	return p.oneScopeLater(written, read)
+}
+
+// oneScopeLater: also for the methods of a key's later life.
+func (p *probe) oneScopeLater(written, read envelope.Scope) error {
+	rec := p.record(written, envelope.PurposeIndex)
+	if err := p.insert(&rec); err != nil {
+		return err
+	}
+	seen := rec
+	seen.Scope = read
+	if err := p.unmoved("Insert of the same key under both names of a class", p.store.Insert(p.ctx, seen), &seen); err != nil {
+		return err
+	}
+	next := moved(&seen, envelope.StateSuspended)
+	if err := p.update(&seen, &next); err != nil {
+		return err
+	}
+	rec = next
+	rec.Scope = written
+	if err := errors.Join(p.still(&rec), p.still(&next)); err != nil {
+		return err
+	}
+	if err := p.tells([]envelope.KeyName{rec.Name(), seen.Name()}, []envelope.State{rec.State, rec.State}); err != nil {
+		return err
+	}
+	f := envelope.Filter{Tenant: read.Tenant, Class: envelope.DefaultClass, Purpose: rec.Purpose}
+	if err := p.chooses(f, envelope.KeyName{}, []envelope.Record{rec}); err != nil {
+		return err
+	}
+	for _, after := range []envelope.KeyName{rec.Name(), seen.Name()} {
+		if err := p.chooses(f, after, nil); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func purposesApart(p *probe) error {
@@ -234,4 +274,56 @@ func purposesApart(p *probe) error {
 		}
 	}
 	return p.untouched(stored)
+}
+
+// oneIDApart: a key's ID names it within its scope and purpose only, also for
+// the methods of its later life.
+func oneIDApart(p *probe) error {
+	var recs []envelope.Record
+	add := func(scope envelope.Scope, purpose envelope.Purpose) {
+		rec := p.record(scope, purpose)
+		if len(recs) > 0 {
+			rec.KeyID = recs[0].KeyID
+		}
+		recs = append(recs, rec)
+	}
+	for _, name := range variants(p.tenant) {
+		add(envelope.Scope{Tenant: name, Class: "crm"}, envelope.PurposeData)
+		add(envelope.Scope{Tenant: p.tenant + "/", Class: name}, envelope.PurposeData)
+	}
+	for _, sep := range []string{"", "/", "|", "\x00"} {
+		add(envelope.Scope{Tenant: p.tenant + "//t" + sep, Class: "b"}, envelope.PurposeData)
+		add(envelope.Scope{Tenant: p.tenant + "//t", Class: sep + "b"}, envelope.PurposeData)
+	}
+	for _, purpose := range purposes {
+		add(p.scope("purposes"), purpose)
+	}
+	recs = slices.CompactFunc(recs, func(a, b envelope.Record) bool { return a.Name() == b.Name() })
+	for i := range recs {
+		if err := p.insert(&recs[i]); err != nil {
+			return fmt.Errorf("the first key of a scope of its own: %w", err)
+		}
+	}
+	states := []envelope.State{envelope.StateRetired, envelope.StateSuspended, envelope.StateScheduled, envelope.StateDestroyed}
+	var names []envelope.KeyName
+	var want []envelope.State
+	for i := range recs {
+		if next := moved(&recs[i], states[i%len(states)]); next.State != envelope.StateRetired {
+			if err := p.update(&recs[i], &next); err != nil {
+				return err
+			}
+			recs[i] = next
+		}
+		names, want = append(names, recs[i].Name()), append(want, recs[i].State)
+	}
+	for i := range recs {
+		if err := p.still(&recs[i]); err != nil {
+			return fmt.Errorf("after keys of that ID changed in other scopes or purposes: %w", err)
+		}
+		f := envelope.Filter{Tenant: recs[i].Scope.Tenant, Class: recs[i].Scope.Class, Purpose: recs[i].Purpose}
+		if err := p.chooses(f, envelope.KeyName{}, recs[i:i+1]); err != nil {
+			return fmt.Errorf("one key in each scope and purpose: %w", err)
+		}
+	}
+	return p.tells(names, want)
 }

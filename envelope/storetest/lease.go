@@ -20,7 +20,8 @@ func leaseChecks() []check {
 func (p *probe) withBudget(name string, budget uint64) (envelope.Record, error) {
 	rec := p.record(p.scope(name), envelope.PurposeData)
 	rec.Budget = budget
-	return rec, p.activate(&rec, envelope.KeyID{})
+	err := p.activate(&rec, envelope.KeyID{})
+	return rec, err
 }
 
 func leaseCounts(p *probe) error {

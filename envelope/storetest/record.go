@@ -57,12 +57,15 @@ func nothingFound(p *probe) error {
 	return notFound("Active of a scope with a claim and no key", err)
 }
 
-func roundTrip(p *probe) error {
+// A shape is a kind of record that a store could keep wrongly.
+type shape struct {
+	name string
+	edit func(r *envelope.Record)
+}
+
+func shapes() []shape {
 	zone := time.FixedZone("made up", 5*3600+1800)
-	for _, c := range []struct {
-		name string
-		edit func(r *envelope.Record)
-	}{
+	return []shape{
 		{"plain", func(*envelope.Record) {}},
 		{"no end", func(r *envelope.Record) { r.NotAfter = time.Time{} }},
 		{"another time zone", func(r *envelope.Record) { r.Created, r.NotAfter = r.Created.In(zone), r.NotAfter.In(zone) }},
@@ -87,7 +90,14 @@ func roundTrip(p *probe) error {
 		{"bytes of zero", func(r *envelope.Record) { r.Tag = [32]byte{}; clear(r.KeyID[8:]) }},
 		{"active already", func(r *envelope.Record) { r.State = envelope.StateActive }},
 		{"no state", func(r *envelope.Record) { r.State = "" }},
-	} {
+		{"changed by somebody already", func(r *envelope.Record) {
+			r.Change = envelope.Change{At: r.Created.Add(time.Hour), By: "importer", Why: "came with a copy of the database"}
+		}},
+	}
+}
+
+func roundTrip(p *probe) error {
+	for _, c := range shapes() {
 		for _, purpose := range purposes {
 			rec := p.record(p.scope(c.name), purpose)
 			c.edit(&rec)
@@ -163,6 +173,8 @@ func reopened(p *probe) error {
 		return err
 	}
 	second := p.record(first.Scope, first.Purpose)
+	inserted := p.record(first.Scope, envelope.PurposeIndex)
+	gone := envelope.Filter{Tenant: first.Scope.Tenant, States: []envelope.State{envelope.StateDestroyed}}
 	for _, step := range []struct {
 		name string
 		do   func() error
@@ -178,6 +190,19 @@ func reopened(p *probe) error {
 		{"the next Activate there", func() error { return there.activate(&second, first.KeyID) }},
 		{"after the next Activate", func() error { return here.isActive(&second) }},
 		{"after the next Activate", func() error { return here.has(&first, envelope.StateRetired) }},
+		{"Insert here", func() error { return here.insert(&inserted) }},
+		{"after Insert", func() error { return there.still(&inserted) }},
+		{"Update there", func() error { return there.becomes(&inserted, envelope.StateScheduled) }},
+		{"after Update", func() error { return here.still(&inserted) }},
+		{"Update of the active key here", func() error { return here.becomes(&second, envelope.StateSuspended) }},
+		{"after Update of the active key", func() error { return there.noneActive(second.Scope, second.Purpose) }},
+		{"after Update of the active key", func() error { return there.sealsNothing(&second) }},
+		{"after Update of the active key", func() error {
+			return there.tells([]envelope.KeyName{second.Name(), inserted.Name()}, []envelope.State{second.State, inserted.State})
+		}},
+		{"the end of a key here", func() error { return here.becomes(&inserted, envelope.StateDestroyed) }},
+		{"after the end of a key", func() error { return there.still(&inserted) }},
+		{"after the end of a key", func() error { return there.chooses(gone, envelope.KeyName{}, []envelope.Record{inserted}) }},
 	} {
 		if err := step.do(); err != nil {
 			return fmt.Errorf("two stores on one storage: %s: %w", step.name, err)

@@ -19,18 +19,26 @@
 //
 //   - a record comes back with the class "default" where it was stored with the
 //     empty one, since its key ID and tag were made with that;
-//   - names may hold every character of UTF-8, U+0000 among them;
+//   - names and the texts of a change may hold every character of UTF-8, U+0000
+//     among them;
+//   - Activate and Insert store the Change of the record that they are given,
+//     and the key that Activate retires keeps its own;
+//   - one key ID may be there under several scopes and purposes;
+//   - Update accepts a change to what is there already, and neither compares
+//     nor changes members that the interface doesn't name there. Moves from
+//     active to destroyed, and to and from pending, are not checked;
+//   - Page takes the limit 0, and States no names at all, without an error;
 //   - racing callers get a plain answer (a conflict, a claim not won, fewer
 //     messages) and never an error of the storage, such as a deadlock or a
 //     serialization failure: the store itself tries again;
 //   - a call whose context has ended returns the context's error within two
 //     seconds and changes nothing.
 //
-// Records in states other than active and retired are made by the tools that
-// destroy keys and not through [envelope.KeyStore]; the suite doesn't see them.
+// Keys come into their states as in a service: by Activate and Insert, then by
+// Update.
 //
-// The suite's own tests run it against stores that are broken on purpose, one
-// for each check, and demand that the intended check fails.
+// The suite's own tests run it against stores that are broken on purpose, two or
+// more for each check, and demand that the intended check fails.
 package storetest
 
 import (
