@@ -29,12 +29,14 @@ func isZero(b []byte) bool { return !bytes.ContainsFunc(b, func(r rune) bool { r
 
 // collect runs the collector until done, or for a while.
 func collect(done func() bool) bool {
-	for range 1000 {
+	pause := time.Millisecond
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); {
 		runtime.GC()
 		if done() {
 			return true
 		}
-		time.Sleep(time.Millisecond)
+		time.Sleep(pause) // cleanups are run by a goroutine of their own, which a loaded machine may keep waiting
+		pause = min(2*pause, 100*time.Millisecond)
 	}
 	return false
 }

@@ -254,7 +254,7 @@ func TestKMSMessages(t *testing.T) {
 			t.Cleanup(srv.Close)
 			rootKey := "aws-kms://" + srv.CreateKey(fakekms.KeyOptions{})
 			cold := func() *fieldcrypt.Records[contact] {
-				provider, err := awskms.New(srv.Config(), &awskms.Options{UnreachableAfter: 100 * time.Millisecond})
+				provider, err := awskms.New(srv.Config(), &awskms.Options{UnreachableAfter: time.Second})
 				require.NoError(t, err)
 				crypt, err := fieldcrypt.New(provider, fieldcrypt.RootKeys{Seal: rootKey}, nil)
 				require.NoError(t, err)
