@@ -28,12 +28,26 @@ func (h *handle) gatherPlain(w *work, row int, record unsafe.Pointer) error {
 		if at == nil {
 			continue
 		}
+		if m.isJSON {
+			w.beginColumn(m, row)
+		}
 		err := m.kind.each(at, func(key string, v sensitive) error {
+			if isUnreadable(key, v) {
+				return h.failed(row, m.label, fmt.Errorf("%w: assign the map anew", v.reason()))
+			}
 			name, err := h.plan.customName(m, key)
 			if err != nil {
 				return h.failed(row, m.label, err)
 			}
-			return h.gatherValue(w, &job{value: v, field: m, row: row, in: at, key: key}, &name, record)
+			if err := h.gatherValue(w, &job{value: v, field: m, row: row, in: at, key: key}, &name, record); err != nil {
+				return err
+			}
+			if m.isJSON {
+				if err := w.member(key, v); err != nil {
+					return h.failed(row, m.label, err)
+				}
+			}
+			return nil
 		})
 		if err != nil {
 			return err
@@ -191,6 +205,9 @@ func (h *handle) seal(ctx context.Context, w *work) error {
 		}
 	}
 	if err := h.sealAll(ctx, &w.seal); err != nil {
+		return err
+	}
+	if err := h.fitColumns(w); err != nil {
 		return err
 	}
 	for i := range w.seal.jobs {
