@@ -12,6 +12,13 @@ import (
 // check lets nothing pass but NULL and what looks like an envelope of the
 // format's version, of a mode that the Crypt opens, and of a length that the
 // field's values can have. It can't tell who sealed it: Decrypt does.
+//
+// The check of a [Fields] column sees less. It asks for one JSON object, no
+// length, and of each member that it is null or starts as a text form does:
+// "fc1." and the four characters of version and mode. What follows is held to
+// the alphabet of the text form by PostgreSQL and MariaDB; SQLite doesn't look
+// at it, and lets anything pass behind those 8 characters. Keys are in the
+// clear in all of them.
 type ColumnDef struct {
 	Field string // as in "Contacts.email"
 	Name  string // from the tag's column option, or the Go field's name in snake case
