@@ -44,11 +44,11 @@ var longestCell = envelope.TextLen(envelope.MaxInlineOverhead + envelope.MaxFram
 func (v *Value[T]) Scan(src any) error {
 	switch src := src.(type) {
 	case nil:
-		v.SetNull()
+		*v = Value[T]{}
 	case []byte:
 		switch {
 		case src == nil:
-			v.SetNull()
+			*v = Value[T]{}
 		case len(src) > longestCell: // copied only once this is known
 			v.refuse(envelope.ErrMalformed)
 		case bytes.HasPrefix(src, []byte(textStart)):

@@ -85,10 +85,14 @@ func (v *Value[T]) Set(content T) {
 
 // SetNull makes the value null. Nulls are written as NULL: that a record has
 // no value can be seen in the database.
-func (v *Value[T]) SetNull() { *v = Value[T]{} }
+func (v *Value[T]) SetNull() { *v = Value[T]{text: v.text} }
 
 // IsNull reports whether the value is null. It is known without decrypting.
 func (v Value[T]) IsNull() bool { return v.state == stateNull }
+
+// IsZero is IsNull, for omitzero in JSON and its like elsewhere: a null may
+// remember the form of its cell.
+func (v Value[T]) IsZero() bool { return v.IsNull() }
 
 // Plain returns the content. Bytes and JSON are copies. The error is ErrNull,
 // ErrNotDecrypted, or the reason for which the content is unavailable: test it
