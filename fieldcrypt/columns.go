@@ -68,7 +68,7 @@ func (h *handle) encryptColumns(ctx context.Context, w *work, record unsafe.Poin
 		}
 		err := h.locate(&w.at, record)
 		if err == nil {
-			err = h.limited(m, frame)
+			err = h.checkContent(m, frame)
 		}
 		if err == nil {
 			frame, err = padded(frame, m.pad)

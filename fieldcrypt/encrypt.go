@@ -114,7 +114,7 @@ func (h *handle) gatherContent(w *work, j *job, name *envelope.Field) error {
 func (h *handle) frame(w *work, j *job) ([]byte, error) {
 	frame, err := j.value.appendFrame(w.room())
 	if err == nil {
-		err = h.limited(j.field, frame)
+		err = h.checkContent(j.field, frame)
 	}
 	if err != nil {
 		clear(frame)
@@ -127,11 +127,15 @@ func (h *handle) frame(w *work, j *job) ([]byte, error) {
 	return frame, nil
 }
 
-// limited holds the frame of a value to its field's limit. What types of fixed
-// size take is no matter of a limit.
-func (h *handle) limited(m *marked, frame []byte) error {
+// checkContent holds the frame of a value to its field's limit, and refuses
+// Redacted, which a value that was printed left behind. Neither concerns types
+// of fixed size.
+func (h *handle) checkContent(m *marked, frame []byte) error {
 	if m.kind != nil && m.kind.size >= 0 {
 		return nil
+	}
+	if isMarker(frame) {
+		return ErrRedacted
 	}
 	limit, says := h.limitOf(m)
 	if size := len(frame) - 1; size > limit {
