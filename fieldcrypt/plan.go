@@ -118,7 +118,10 @@ func (c *compiler) structure(t reflect.Type, at address, path string, own bool, 
 		f := t.Field(i)
 		goName := path + f.Name
 		if f.Name == "_" {
-			if _, ok := f.Tag.Lookup(tagKey); ok && len(outer) > 1 {
+			if len(outer) == 1 {
+				continue // typeMark read it
+			}
+			if tag, err := lookupTag(f); err != nil || tag.mark != markNone {
 				return c.fail(goName, "a mark about the type stands in a nested struct: put it on the record type")
 			}
 			continue
