@@ -2,6 +2,7 @@ package fieldcrypt
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/fieldcrypt/fieldcrypt-go/envelope"
 )
@@ -10,5 +11,11 @@ import (
 // is what the scope's records are encrypted with; what was encrypted before
 // goes on opening. Without a key store this concerns the present process.
 func (c *Crypt) Rotate(ctx context.Context, scope Scope) (envelope.KeyID, error) {
+	if !c.made() {
+		return envelope.KeyID{}, errNoCrypt
+	}
+	if ctx == nil {
+		return envelope.KeyID{}, fmt.Errorf("fieldcrypt: Rotate: %w", errNoContext)
+	}
 	return c.ring.Rotate(ctx, scope)
 }
