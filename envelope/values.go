@@ -88,18 +88,14 @@ func validTime(p []byte) bool {
 const dateSize = 4 + 1 + 1
 
 // AppendDate appends the frame of a day of the proleptic Gregorian calendar:
-// year (4 bytes, signed), month and day (1 each).
+// year (4 bytes, signed), month and day (1 each). Nothing of a day that isn't
+// one is left behind dst.
 func AppendDate(dst []byte, year int, month time.Month, day int) ([]byte, error) {
-	if year < math.MinInt32 || year > math.MaxInt32 || month < 1 || month > 12 || day < 1 || day > 31 {
+	if year < math.MinInt32 || year > math.MaxInt32 || !validDay(year, month, day) {
 		return dst, malformed("no such day in the calendar")
 	}
-	start := len(dst)
 	dst = binary.BigEndian.AppendUint32(append(dst, byte(TypeDate)), uint32(int32(year)))
-	dst = append(dst, byte(month), byte(day))
-	if !validDate(dst[start+1:]) {
-		return dst[:start], malformed("no such day in the calendar")
-	}
-	return dst, nil
+	return append(dst, byte(month), byte(day)), nil
 }
 
 // DecodeDate reads a payload of [TypeDate].
@@ -111,7 +107,10 @@ func validDate(p []byte) bool {
 	if len(p) != dateSize {
 		return false
 	}
-	year, month, day := DecodeDate(p)
+	return validDay(DecodeDate(p))
+}
+
+func validDay(year int, month time.Month, day int) bool {
 	if month < 1 || month > 12 || day < 1 {
 		return false
 	}
@@ -123,17 +122,16 @@ func validDate(p []byte) bool {
 }
 
 // AppendDecimal appends the frame of a decimal number in ASCII:
-// -?(0|[1-9][0-9]*)(\.[0-9]+)?, scale kept, without negative zero.
+// -?(0|[1-9][0-9]*)(\.[0-9]+)?, scale kept, without negative zero. Nothing of a
+// text that isn't one is left behind dst.
 func AppendDecimal(dst []byte, v string) ([]byte, error) {
-	start := len(dst)
-	dst = append(append(dst, byte(TypeDecimal)), v...)
-	if !validDecimal(dst[start+1:]) {
-		return dst[:start], malformed("not a decimal number: digits, at most one point between digits, no exponent, no plus sign, no leading zeros, no negative zero")
+	if !validDecimal(v) {
+		return dst, malformed("not a decimal number: digits, at most one point between digits, no exponent, no plus sign, no leading zeros, no negative zero")
 	}
-	return dst, nil
+	return append(append(dst, byte(TypeDecimal)), v...), nil
 }
 
-func validDecimal(p []byte) bool {
+func validDecimal[text string | []byte](p text) bool {
 	negative := len(p) > 0 && p[0] == '-'
 	if negative {
 		p = p[1:]
@@ -150,8 +148,8 @@ func validDecimal(p []byte) bool {
 	if !negative {
 		return true
 	}
-	for _, c := range p {
-		if c != '0' && c != '.' {
+	for i := range len(p) {
+		if p[i] != '0' && p[i] != '.' {
 			return true
 		}
 	}
@@ -159,9 +157,9 @@ func validDecimal(p []byte) bool {
 }
 
 // digits counts the ASCII digits that p starts with.
-func digits(p []byte) int {
-	for i, c := range p {
-		if c < '0' || c > '9' {
+func digits[text string | []byte](p text) int {
+	for i := range len(p) {
+		if p[i] < '0' || p[i] > '9' {
 			return i
 		}
 	}

@@ -171,6 +171,38 @@ func TestDecimals(t *testing.T) {
 	}
 }
 
+// What is refused was the caller's plaintext: none of it may stay in the memory
+// behind what was passed in.
+func TestNothingOfRefusedValuesIsLeftBehind(t *testing.T) {
+	for name, try := range map[string]func(dst []byte) ([]byte, error){
+		"decimal with commas": func(dst []byte) ([]byte, error) { return AppendDecimal(dst, "1,234,567.89") },
+		"decimal with text":   func(dst []byte) ([]byte, error) { return AppendDecimal(dst, "12 EUR") },
+		"negative zero":       func(dst []byte) ([]byte, error) { return AppendDecimal(dst, "-0.00") },
+		"no decimal":          func(dst []byte) ([]byte, error) { return AppendDecimal(dst, "") },
+		"day that isn't":      func(dst []byte) ([]byte, error) { return AppendDate(dst, 1981, time.February, 29) },
+		"day past the month":  func(dst []byte) ([]byte, error) { return AppendDate(dst, 1981, time.June, 31) },
+		"day past a byte":     func(dst []byte) ([]byte, error) { return AppendDate(dst, 1981, time.June, 257) },
+		"month past a byte":   func(dst []byte) ([]byte, error) { return AppendDate(dst, 1981, 257, 1) },
+		"year past 32 bits":   func(dst []byte) ([]byte, error) { return AppendDate(dst, math.MaxInt32+1, time.June, 1) },
+		"zone a day away or more": func(dst []byte) ([]byte, error) {
+			return AppendTime(dst, time.Unix(1, 0).In(time.FixedZone("", 86_400)))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			memory := make([]byte, 64)
+			copy(memory, "before")
+			out, err := try(memory[:6])
+			require.ErrorIs(t, err, ErrMalformed)
+			require.Equal(t, "before", string(out))
+			require.Equal(t, make([]byte, 64-6), memory[6:])
+		})
+	}
+	memory := make([]byte, 64) // the control
+	_, err := AppendDecimal(memory[:0], "1234567.89")
+	require.NoError(t, err)
+	require.Contains(t, string(memory), "1234567.89")
+}
+
 func TestRandomValuesRoundTrip(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for range 5000 {

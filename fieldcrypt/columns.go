@@ -21,12 +21,13 @@ type Columns map[string][]byte
 // themselves, save the CHECK of [Records.DDL]: prefer the types of this
 // package where the record type can be changed.
 func (r *Records[T]) EncryptColumns(ctx context.Context, record *T) (Columns, error) {
-	w, err := r.beginColumns(ctx, "EncryptColumns", record == nil)
+	h := r.of()
+	w, err := h.beginColumns(ctx, "EncryptColumns", record == nil)
 	if err != nil {
 		return nil, err
 	}
 	defer w.end()
-	return r.encryptColumns(ctx, w, unsafe.Pointer(record))
+	return h.encryptColumns(ctx, w, unsafe.Pointer(record))
 }
 
 // DecryptColumns opens what was read into the fields of a record, whose ID and
@@ -35,12 +36,13 @@ func (r *Records[T]) EncryptColumns(ctx context.Context, record *T) (Columns, er
 // error. It is all or nothing: on an error, which for an envelope that can't
 // be opened is a [*DecryptError], no field was changed.
 func (r *Records[T]) DecryptColumns(ctx context.Context, record *T, columns Columns) error {
-	w, err := r.beginColumns(ctx, "DecryptColumns", record == nil)
+	h := r.of()
+	w, err := h.beginColumns(ctx, "DecryptColumns", record == nil)
 	if err != nil {
 		return err
 	}
 	defer w.end()
-	return r.decryptColumns(ctx, w, unsafe.Pointer(record), columns)
+	return h.decryptColumns(ctx, w, unsafe.Pointer(record), columns)
 }
 
 func (h *handle) beginColumns(ctx context.Context, call string, null bool) (*work, error) {
@@ -69,7 +71,7 @@ func (h *handle) encryptColumns(ctx context.Context, w *work, record unsafe.Poin
 		}
 		err := h.locate(&w.at, record)
 		if err == nil {
-			err = h.limited(m, frame)
+			err = h.checkContent(m, frame)
 		}
 		if err == nil {
 			frame, err = padded(frame, m.pad)
@@ -128,7 +130,7 @@ func (h *handle) decryptColumns(ctx context.Context, w *work, record unsafe.Poin
 			err = h.locate(&w.at, record)
 		}
 		if err != nil {
-			return &DecryptError{h.plan.typ.String(), []Failure{{0, m.label, err}}}
+			return &DecryptError{h.plan.typ, []Failure{{0, m.label, err}}}
 		}
 		j.origin = h.originFor(&w.at, m.class)
 		w.open.add(&j, &m.name, nil, env)

@@ -159,17 +159,22 @@ func TestFieldsColumn(t *testing.T) {
 func TestFieldsColumnRefuses(t *testing.T) {
 	for name, src := range map[string]any{
 		"empty": "", "array": `[]`, "string": `"made-up"`, "null": "null", "number": 7, "cut": `{"a":null`, "number inside": `{"a":7}`,
-		"object inside": `{"a":{"b":null}}`, "array inside": `{"a":["made-up"]}`, "bool inside": `{"a":true}`, "twice": `{"a":null,"a":null}`,
+		"object inside": `{"a":{"b":null}}`, "array inside": `{"a":["made-up"]}`, "bool inside": `{"a":true}`, "twice": `{"made-up":null,"made-up":null}`,
 		"trailing": `{} {}`, "trailing letter": `{}x`, "comma": `{"a":null,}`, "no colon": `{"a" null}`, "bare key": `{a:null}`,
 		"deep": strings.Repeat(`{"a":`, 100_000), "comment": `{/**/}`,
 		"many": "{" + strings.Repeat(`"a":null,`, 5000) + `"b":null}`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := fieldcrypt.Fields{"kept": {}}
-			err := f.Scan(src)
-			require.ErrorContains(t, err, "custom fields")
-			require.NotContains(t, err.Error(), "made-up")
-			require.Equal(t, fieldcrypt.Fields{"kept": {}}, f)
+			f := fieldcrypt.Fields{"of the row before": {}}
+			require.NoError(t, f.Scan(src), "one bad cell doesn't end the reading of all rows")
+			require.Len(t, f, 1)
+			_, err := f[""].Plain()
+			require.ErrorIs(t, err, fieldcrypt.ErrNotEnvelope)
+			require.EqualError(t, err, "fieldcrypt: the column holds something that is not an envelope: custom fields are one JSON object whose members are envelopes in text form, or null")
+			written, refused := f.Value()
+			require.Equal(t, fieldcrypt.Redacted, written)
+			require.ErrorIs(t, refused, fieldcrypt.ErrNotEnvelope)
+			require.ErrorContains(t, refused, "fieldcrypt: custom fields: refused to write")
 		})
 	}
 	for name, f := range map[string]fieldcrypt.Fields{

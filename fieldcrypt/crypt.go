@@ -72,11 +72,23 @@ func New(provider kmsprovider.Provider, roots envelope.RootKeySource, opts *Opti
 }
 
 // Stats returns what was asked of the provider so far.
-func (c *Crypt) Stats() envelope.Stats { return c.ring.Stats() }
+func (c *Crypt) Stats() envelope.Stats {
+	if !c.made() {
+		return envelope.Stats{}
+	}
+	return c.ring.Stats()
+}
+
+// made reports whether New made the Crypt.
+func (c *Crypt) made() bool { return c != nil && c.ring != nil }
 
 // Close drops all keys. Every later call fails with [envelope.ErrClosed]. The
-// provider and the key store stay open: they are the caller's.
+// provider and the key store stay open: they are the caller's. A nil Crypt has
+// nothing to close.
 func (c *Crypt) Close() error {
+	if !c.made() {
+		return nil
+	}
 	c.closed.Store(true)
 	return c.ring.Close()
 }
@@ -86,4 +98,7 @@ func (c *Crypt) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "fieldcry
 
 var errClosed = fmt.Errorf("the Crypt was closed: keep one for the life of the process, and close it after the last call: %w", envelope.ErrClosed)
 
-var errNoCrypt = errors.New("fieldcrypt: no Crypt: make one with New")
+var (
+	errNoCrypt   = errors.New("fieldcrypt: no Crypt: make one with New")
+	errNoContext = errors.New("the context is nil: a caller that has none passes context.Background()")
+)

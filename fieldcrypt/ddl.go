@@ -47,13 +47,13 @@ func (c ColumnDef) String() string {
 // its fields, those of [Fields] maps last. The sizes are exact for the tags'
 // max and pad options, and for fields without max those of Options.MaxValue.
 // Maps of other types have no column.
-func (r *Records[T]) ColumnDefs(d Dialect) ([]ColumnDef, error) { return r.columns(d) }
+func (r *Records[T]) ColumnDefs(d Dialect) ([]ColumnDef, error) { return r.of().columns(d) }
 
 // DDL returns the statements that add the marked columns of T to a table, each
 // ending in a semicolon and a new line. The table's name may have a schema's
 // and a dot before it.
 func (r *Records[T]) DDL(d Dialect, table string) (string, error) {
-	columns, err := r.columns(d)
+	columns, err := r.of().columns(d)
 	if err != nil {
 		return "", err
 	}

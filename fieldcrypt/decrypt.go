@@ -61,7 +61,7 @@ func (h *handle) gatherEnvelope(w *work, j *job, name *envelope.Field, err error
 // label names the job's field in a failure, also when its key is no name.
 func (j *job) label() string {
 	switch {
-	case j.in == nil:
+	case j.in == nil, j.key == unreadable:
 		return j.field.label
 	case checkCustomKey(j.key) != nil:
 		return fmt.Sprintf("%s.%s%.80q", j.field.module, j.field.prefix, j.key)
@@ -162,5 +162,5 @@ func (h *handle) failures(w *work) error {
 		return nil
 	}
 	slices.SortStableFunc(w.failures, func(a, b Failure) int { return cmp.Compare(a.Row, b.Row) })
-	return &DecryptError{h.plan.typ.String(), w.failures}
+	return &DecryptError{h.plan.typ, w.failures}
 }

@@ -36,7 +36,7 @@
 //	`fieldcrypt:"id"`              the record's ID; on several fields, in their order, a composite one
 //	`fieldcrypt:"tenant"`          the tenant whose record it is; without one, see ForTenant
 //	`fieldcrypt:"Contacts.email"`  a sensitive field: its module and its name
-//	`fieldcrypt:"Contacts.x.*"`    a map of sensitive fields, such as Fields: each key is a name
+//	`fieldcrypt:"Contacts.x.*"`    a map of sensitive fields: each key is a name; only Fields is a column
 //	`fieldcrypt:"-"`               not looked at
 //
 // A sensitive field's options follow its name after commas:

@@ -28,12 +28,26 @@ func (h *handle) gatherPlain(w *work, row int, record unsafe.Pointer) error {
 		if at == nil {
 			continue
 		}
+		if m.isJSON {
+			w.beginColumn(m, row)
+		}
 		err := m.kind.each(at, func(key string, v sensitive) error {
+			if isUnreadable(key, v) {
+				return h.failed(row, m.label, fmt.Errorf("%w: assign the map anew", v.reason()))
+			}
 			name, err := h.plan.customName(m, key)
 			if err != nil {
 				return h.failed(row, m.label, err)
 			}
-			return h.gatherValue(w, &job{value: v, field: m, row: row, in: at, key: key}, &name, record)
+			if err := h.gatherValue(w, &job{value: v, field: m, row: row, in: at, key: key}, &name, record); err != nil {
+				return err
+			}
+			if m.isJSON {
+				if err := w.member(key, v); err != nil {
+					return h.failed(row, m.label, err)
+				}
+			}
+			return nil
 		})
 		if err != nil {
 			return err
@@ -100,7 +114,7 @@ func (h *handle) gatherContent(w *work, j *job, name *envelope.Field) error {
 func (h *handle) frame(w *work, j *job) ([]byte, error) {
 	frame, err := j.value.appendFrame(w.room())
 	if err == nil {
-		err = h.limited(j.field, frame)
+		err = h.checkContent(j.field, frame)
 	}
 	if err != nil {
 		clear(frame)
@@ -113,11 +127,15 @@ func (h *handle) frame(w *work, j *job) ([]byte, error) {
 	return frame, nil
 }
 
-// limited holds the frame of a value to its field's limit. What types of fixed
-// size take is no matter of a limit.
-func (h *handle) limited(m *marked, frame []byte) error {
+// checkContent holds the frame of a value to its field's limit, and refuses
+// Redacted, which a value that was printed left behind. Neither concerns types
+// of fixed size.
+func (h *handle) checkContent(m *marked, frame []byte) error {
 	if m.kind != nil && m.kind.size >= 0 {
 		return nil
+	}
+	if isMarker(frame) {
+		return ErrRedacted
 	}
 	limit, says := h.limitOf(m)
 	if size := len(frame) - 1; size > limit {
@@ -191,6 +209,9 @@ func (h *handle) seal(ctx context.Context, w *work) error {
 		}
 	}
 	if err := h.sealAll(ctx, &w.seal); err != nil {
+		return err
+	}
+	if err := h.fitColumns(w); err != nil {
 		return err
 	}
 	for i := range w.seal.jobs {

@@ -21,7 +21,12 @@ import (
 //
 // Each key, after the tag's prefix, is a field's permanent name: 1 to 255
 // bytes with the prefix, without control characters, quotes and backslashes, and
-// not a colon first. A nil map is NULL.
+// not a colon first. A column holds at most 4096 of them and 64 MiB. A nil map
+// is NULL.
+//
+// Fields is the only map that is a column by itself. Maps of other types, such
+// as map[string]Int64, can be marked the same way; the program stores their
+// entries, and [Records.DDL] has no column for them.
 type Fields map[string]String
 
 var (
@@ -29,16 +34,22 @@ var (
 	_ driver.Valuer = Fields(nil)
 )
 
-const (
-	// maxFields and maxFieldsSize bound what Scan reads from a column.
-	maxFields     = 4096
-	maxFieldsSize = 64 << 20
-)
+// unreadable is the key of the only value in a map whose column couldn't be
+// read. No custom field has it, so that Encrypt and Value refuse the map and
+// Decrypt reports it.
+const unreadable = ""
 
-// Scan implements [sql.Scanner]. It takes NULL, or a JSON object whose members
-// are null or strings, and replaces the map. A string that isn't an envelope
-// makes its value unavailable, as [Value.Scan] does; anything else than such
-// an object is an error, and leaves the map as it was.
+// Scan implements [sql.Scanner]. It takes NULL, or a JSON object of at most
+// 4096 members and 64 MiB, and replaces the map. Members are null or strings; a
+// string that isn't an envelope makes its value unavailable, as [Value.Scan]
+// does.
+//
+// It returns no error, so that one bad cell doesn't end the reading of all
+// rows. Of a column that holds anything else than such an object nothing is
+// kept: the map then has one unavailable value under the empty key, which
+// Decrypt lists as a failure, and which Encrypt and Value refuse with
+// [ErrNotEnvelope]. Fields that are missing from such a map aren't null, but
+// unknown. Assigning a new map repairs it.
 func (f *Fields) Scan(src any) error {
 	var text []byte
 	switch src := src.(type) {
@@ -46,18 +57,19 @@ func (f *Fields) Scan(src any) error {
 		*f = nil
 		return nil
 	case []byte:
+		if src == nil {
+			*f = nil
+			return nil
+		}
 		text = src
 	case string:
-		text = []byte(src)
-	default:
-		return fmt.Errorf("fieldcrypt: custom fields from a column of type %T: it must hold JSON", src)
-	}
-	if len(text) > maxFieldsSize {
-		return fmt.Errorf("fieldcrypt: custom fields: the column holds %d bytes, the limit is %d", len(text), maxFieldsSize)
+		if len(src) <= maxFieldsSize {
+			text = []byte(src)
+		}
 	}
 	fields, err := parseFields(text)
 	if err != nil {
-		return err
+		fields = Fields{unreadable: {err: err, state: stateUnavailable}}
 	}
 	*f = fields
 	return nil
@@ -67,6 +79,9 @@ var errFields = fmt.Errorf("%w: custom fields are one JSON object whose members 
 
 // parseFields tells nothing of what it refuses: it may be plaintext.
 func parseFields(text []byte) (Fields, error) {
+	if len(text) > maxFieldsSize {
+		return nil, errFields
+	}
 	d := json.NewDecoder(bytes.NewReader(text))
 	if t, err := d.Token(); err != nil || t != json.Delim('{') {
 		return nil, errFields
@@ -78,11 +93,8 @@ func parseFields(text []byte) (Fields, error) {
 		if err != nil || !ok {
 			return nil, errFields
 		}
-		if _, twice := fields[key]; twice {
-			return nil, fmt.Errorf("fieldcrypt: custom fields: the key %.80q comes twice", key)
-		}
-		if len(fields) == maxFields {
-			return nil, fmt.Errorf("fieldcrypt: custom fields: more than %d in one column", maxFields)
+		if _, twice := fields[key]; twice || len(fields) == maxFields {
+			return nil, errFields
 		}
 		if t, err = d.Token(); err != nil {
 			return nil, errFields
@@ -108,6 +120,11 @@ func parseFields(text []byte) (Fields, error) {
 	return fields, nil
 }
 
+// isUnreadable reports the value that stands for a column.
+func isUnreadable(key string, v sensitive) bool {
+	return key == unreadable && v.current() == stateUnavailable && v.sealedBytes() == nil
+}
+
 // Value implements [driver.Valuer]: a string with one JSON object, its keys
 // sorted, without spaces. A value that isn't encrypted is refused, with
 // [Redacted] beside the error as [Value.Value] does.
@@ -123,7 +140,17 @@ func (f Fields) Value() (driver.Value, error) {
 }
 
 func (f Fields) encode() ([]byte, error) {
-	out := []byte{'{'}
+	if v := f[unreadable]; isUnreadable(unreadable, &v) {
+		return nil, fmt.Errorf("fieldcrypt: custom fields: refused to write: %w", v.err)
+	}
+	size := 1 // the opening brace
+	for key, v := range f {
+		size += memberSize(key, len(v.env))
+	}
+	if err := checkFields(len(f), size); err != nil {
+		return nil, fmt.Errorf("fieldcrypt: custom fields: %w", err)
+	}
+	out := append(make([]byte, 0, size+1), '{')
 	for i, key := range slices.Sorted(maps.Keys(f)) {
 		if err := checkCustomKey(key); err != nil {
 			return nil, fmt.Errorf("fieldcrypt: custom fields: %w", err)
@@ -133,17 +160,17 @@ func (f Fields) encode() ([]byte, error) {
 		}
 		out = append(append(append(out, '"'), key...), `":`...)
 		v := f[key]
-		switch state := v.current(); {
-		case state == stateNull:
+		switch {
+		case v.state == stateNull:
 			out = append(out, "null"...)
 			continue
-		case state == statePlain:
+		case v.state == statePlain:
 			return nil, fmt.Errorf("fieldcrypt: custom field %q: %w", key, ErrNotEncrypted)
-		case v.sealedBytes() == nil:
-			return nil, fmt.Errorf("fieldcrypt: custom field %q: refused to write: %w", key, v.reason())
+		case v.env == nil:
+			return nil, fmt.Errorf("fieldcrypt: custom field %q: refused to write: %w", key, v.err)
 		}
 		var err error
-		if out, err = envelope.AppendText(append(out, '"'), v.sealedBytes()); err != nil {
+		if out, err = envelope.AppendText(append(out, '"'), v.env); err != nil {
 			return nil, fmt.Errorf("fieldcrypt: custom field %q: %w", key, err)
 		}
 		out = append(out, '"')

@@ -6,15 +6,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// checkFields holds the parser of a Fields column to what it promises: what it
-// takes it writes again, in a form that reads the same, unless that is refused
-// for a name or a member that isn't an envelope.
-func checkFields(t require.TestingT, text []byte) {
+// checkFieldsText holds the parser of a Fields column to what it promises: it
+// never ends the reading of a page, and what it takes it writes again, in a form
+// that reads the same, unless that is refused for a name or a member that isn't
+// an envelope.
+func checkFieldsText(t require.TestingT, text []byte) {
 	var f Fields
-	if err := f.Scan(text); err != nil {
-		require.Nil(t, f, "a refused column left something behind")
-		return
-	}
+	require.NoError(t, f.Scan(text))
 	require.LessOrEqual(t, len(f), maxFields)
 	written, err := f.Value()
 	if err != nil {
@@ -30,5 +28,5 @@ func checkFields(t require.TestingT, text []byte) {
 
 func FuzzFields(f *testing.F) {
 	f.Add([]byte(`{"vip":"` + textOf(f, envelopeOf('e')) + `","none":null}`))
-	f.Fuzz(func(t *testing.T, text []byte) { checkFields(t, text) })
+	f.Fuzz(func(t *testing.T, text []byte) { checkFieldsText(t, text) })
 }

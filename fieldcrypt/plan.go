@@ -13,7 +13,7 @@ import (
 // A plan is what the tags of a record type say, checked and compiled once. It
 // isn't written to afterwards.
 type plan struct {
-	typ     reflect.Type
+	typ     string // the record type, for errors
 	fields  []marked
 	custom  []marked // maps, whose values are fields
 	plains  bool     // the marked fields are of plain Go types
@@ -56,12 +56,12 @@ func planFor[T any]() (*plan, error) { return compile(reflect.TypeFor[T]()) }
 // compile checks everything that can be checked without a record.
 func compile(t reflect.Type) (*plan, error) {
 	if t.Kind() == reflect.Pointer && t.Elem().Kind() == reflect.Struct {
-		return nil, fmt.Errorf("fieldcrypt: For[%s]: give it the struct type, For[%s]", t, t.Elem())
+		return nil, fmt.Errorf("fieldcrypt: For[%s]: give it the struct type, For[%s]", typeName(t), typeName(t.Elem()))
 	}
 	if t.Kind() != reflect.Struct || kinds[t] != nil {
-		return nil, fmt.Errorf("fieldcrypt: For[%s]: a record type is a struct with marked fields", t)
+		return nil, fmt.Errorf("fieldcrypt: For[%s]: a record type is a struct with marked fields", typeName(t))
 	}
-	c := compiler{plan: &plan{typ: t, names: map[string]struct{}{}}, defaultClass: envelope.DefaultClass}
+	c := compiler{plan: &plan{typ: typeName(t), names: map[string]struct{}{}}, defaultClass: envelope.DefaultClass}
 	if err := c.typeMark(t); err != nil {
 		return nil, err
 	}
@@ -118,7 +118,10 @@ func (c *compiler) structure(t reflect.Type, at address, path string, own bool, 
 		f := t.Field(i)
 		goName := path + f.Name
 		if f.Name == "_" {
-			if _, ok := f.Tag.Lookup(tagKey); ok && len(outer) > 1 {
+			if len(outer) == 1 {
+				continue // typeMark read it
+			}
+			if tag, err := lookupTag(f); err != nil || tag.mark != markNone {
 				return c.fail(goName, "a mark about the type stands in a nested struct: put it on the record type")
 			}
 			continue
@@ -164,7 +167,7 @@ func (c *compiler) idField(f reflect.StructField, at address, goName string, own
 	}
 	switch part.text = idText(t); {
 	case part.text == nil:
-		return c.fail(goName, "an ID of type %s isn't supported: it can be a string, an integer, 16 bytes such as a UUID, or a pointer to one", f.Type)
+		return c.fail(goName, "an ID of type %s isn't supported: it can be a string, an integer, 16 bytes such as a UUID, or a pointer to one", typeName(f.Type))
 	case c.unbound:
 		return c.fail(goName, "the type says \"unbound\" and marks an ID: remove one of them")
 	}
@@ -210,7 +213,7 @@ func (c *compiler) tenantField(f reflect.StructField, at address, goName string,
 	case !own:
 		return c.fail(goName, "a nested struct with a tenant is a record of its own: mark the outer field `fieldcrypt:\"-\"` and encrypt it with For of its type, or embed it without a pointer if the tenant is this record's")
 	case f.Type.Kind() != reflect.String:
-		return c.fail(goName, "a tenant of type %s isn't supported: it must be a string", f.Type)
+		return c.fail(goName, "a tenant of type %s isn't supported: it must be a string", typeName(f.Type))
 	case c.tenant != nil:
 		return c.fail(goName, "a second tenant: a record belongs to one")
 	}
@@ -243,10 +246,12 @@ func (c *compiler) sensitiveField(f reflect.StructField, tag tag, at address, go
 			c.plainFields = goName
 		}
 		c.plains = true
+	case definedLikeValue(t) != nil:
+		return c.definedLike(goName, definedLikeValue(t))
 	case isMap(t):
 		return c.fail(goName, "a map's tag ends in \".*\": write \"%s.%s.*\", and each key is a field's name after it", tag.module, tag.name)
 	default:
-		return c.fail(goName, "type %s can't hold a sensitive value: use fieldcrypt.String or one of its neighbours", f.Type)
+		return c.fail(goName, "type %s can't hold a sensitive value: use fieldcrypt.String or one of its neighbours", typeName(f.Type))
 	}
 	if m.kind != nil && m.kind.size >= 0 && m.max != 0 {
 		return c.fail(goName, "option max: a %s always takes %d bytes", m.kind.typ, m.kind.size)
@@ -271,10 +276,10 @@ func (c *compiler) sensitiveField(f reflect.StructField, tag tag, at address, go
 func (c *compiler) customMap(f reflect.StructField, m marked) error {
 	t := f.Type
 	if !isMap(t) {
-		return c.fail(m.goName, "a tag that ends in \".*\" is for a map[string]fieldcrypt.String or the like, not for %s", t)
+		return c.fail(m.goName, "a tag that ends in \".*\" is for a map[string]fieldcrypt.String or the like, not for %s", typeName(t))
 	}
 	if t.Key() != reflect.TypeFor[string]() || kinds[t.Elem()] == nil {
-		return c.fail(m.goName, "a map of custom fields has string keys and values such as fieldcrypt.String, not %s", t)
+		return c.fail(m.goName, "a map of custom fields has string keys and values such as fieldcrypt.String, not %s", typeName(t))
 	}
 	m.kind = kinds[t.Elem()]
 	m.isJSON = t == reflect.TypeFor[Fields]()
@@ -314,10 +319,13 @@ func (c *compiler) classOf(name string) int {
 // to the record, and what could hide a marked field from Encrypt is an error.
 func (c *compiler) unmarked(f reflect.StructField, at address, goName string, own bool, outer []reflect.Type) error {
 	t := f.Type
-	if holdsValue(t) {
-		return c.fail(goName, "a %s without a tag: give it its permanent name, `fieldcrypt:\"Module.field\"`, or `fieldcrypt:\"-\"` to leave it alone", t)
+	if like := definedLikeValue(t); like != nil {
+		return c.definedLike(goName, like)
 	}
-	if !marks(t, nil) {
+	if holdsValue(t) {
+		return c.fail(goName, "a %s without a tag: give it its permanent name, `fieldcrypt:\"Module.field\"`, or `fieldcrypt:\"-\"` to leave it alone", typeName(t))
+	}
+	if !marks(t, map[reflect.Type]struct{}{}) {
 		return nil
 	}
 	pointer := t.Kind() == reflect.Pointer
@@ -325,15 +333,19 @@ func (c *compiler) unmarked(f reflect.StructField, at address, goName string, ow
 		at, t = at.behind(), t.Elem()
 	}
 	if t.Kind() != reflect.Struct {
-		return c.fail(goName, "marked fields inside a %s aren't reached: encrypt its elements with For of their type, and mark this field `fieldcrypt:\"-\"`", f.Type)
+		return c.fail(goName, "marked fields inside a %s aren't reached: encrypt its elements with For of their type, and mark this field `fieldcrypt:\"-\"`", typeName(f.Type))
 	}
 	if !f.IsExported() && (!f.Anonymous || pointer) {
 		return c.fail(goName, "marked fields inside a field that isn't exported: export it, or mark it `fieldcrypt:\"-\"`")
 	}
 	if slices.Contains(outer, t) {
-		return c.fail(goName, "%s holds itself: mark this field `fieldcrypt:\"-\"` and encrypt what it points to as a record of its own", t)
+		return c.fail(goName, "%s holds itself: mark this field `fieldcrypt:\"-\"` and encrypt what it points to as a record of its own", typeName(t))
 	}
 	return c.structure(t, at, goName+".", own && f.Anonymous && !pointer, append(slices.Clip(outer), t))
+}
+
+func (c *compiler) definedLike(goName string, t reflect.Type) error {
+	return c.fail(goName, "type %s can't hold a sensitive value: it is defined over a type of fieldcrypt and has none of its methods: use that type, such as fieldcrypt.String, or an alias", typeName(t))
 }
 
 // whole checks what only the whole type shows.
@@ -350,52 +362,4 @@ func (c *compiler) whole() error {
 		return fail("no field is marked as the record's ID: mark it `fieldcrypt:\"id\"`, or, if the database makes the ID on insert, add the field _ struct{} `fieldcrypt:\"unbound\"`")
 	}
 	return nil
-}
-
-func isMap(t reflect.Type) bool { return t.Kind() == reflect.Map }
-
-// holdsValue reports a Value, a pointer to one, or a slice, array or map of
-// them.
-func holdsValue(t reflect.Type) bool {
-	for {
-		if kinds[t] != nil {
-			return true
-		}
-		switch t.Kind() {
-		case reflect.Pointer, reflect.Slice, reflect.Array, reflect.Map:
-			t = t.Elem()
-		default:
-			return false
-		}
-	}
-}
-
-// marks reports whether a fieldcrypt tag, or a Value, is anywhere inside t.
-func marks(t reflect.Type, seen []reflect.Type) bool {
-	if holdsValue(t) {
-		return true
-	}
-	for t.Kind() != reflect.Struct {
-		switch t.Kind() {
-		case reflect.Pointer, reflect.Slice, reflect.Array, reflect.Map:
-			t = t.Elem()
-		default:
-			return false
-		}
-	}
-	if slices.Contains(seen, t) {
-		return false
-	}
-	seen = append(seen, t)
-	for i := range t.NumField() {
-		f := t.Field(i)
-		tag, err := lookupTag(f)
-		if err != nil || tag.mark != markNone && tag.mark != markIgnore {
-			return true
-		}
-		if tag.mark == markNone && marks(f.Type, seen) {
-			return true
-		}
-	}
-	return false
 }

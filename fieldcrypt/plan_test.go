@@ -181,6 +181,14 @@ func TestForRefuses(t *testing.T) {
 		"field's mark on a blank field": {check[struct {
 			_ value `fieldcrypt:"M.a"`
 		}], []string{"field _", "on a blank field"}},
+		"misspelt blank mark in nested": {check[struct {
+			ID     int   `fieldcrypt:"id"`
+			A      value `fieldcrypt:"M.a"`
+			Nested struct {
+				_ struct{} `Fieldcrypt:"unbound"`
+				B value    `fieldcrypt:"M.b"`
+			}
+		}], []string{"field Nested._", "put it on the record type"}},
 		"blank mark in nested": {check[struct {
 			ID  int `fieldcrypt:"id"`
 			Sub struct {

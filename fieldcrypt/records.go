@@ -8,7 +8,7 @@ import (
 
 // Records encrypts and decrypts the marked fields of records of type T. Make
 // one with [For] at start-up and keep it. It is safe for concurrent use, on
-// different records.
+// different records. Calls of Records that For didn't make return an error.
 type Records[T any] struct{ handle }
 
 // handle is the part of Records that is the same for every T.
@@ -22,7 +22,7 @@ type handle struct {
 // package comment lists them. An error names the type and the field, and means
 // that the program has to be changed.
 func For[T any](c *Crypt) (*Records[T], error) {
-	if c == nil {
+	if !c.made() {
 		return nil, errNoCrypt
 	}
 	p, err := planFor[T]()
@@ -36,9 +36,17 @@ func For[T any](c *Crypt) (*Records[T], error) {
 // else with r. A type without a tenant field needs it. Where a record has a
 // tenant field, it must hold the same tenant.
 func (r *Records[T]) ForTenant(tenant string) *Records[T] {
-	h := r.handle
+	h := *r.of()
 	h.tenant = &tenant
 	return &Records[T]{h}
+}
+
+// of returns the handle; of nil Records, one that For didn't make.
+func (r *Records[T]) of() *handle {
+	if r == nil {
+		return &handle{}
+	}
+	return &r.handle
 }
 
 // Encrypt gives every marked value that the program set an envelope, so that
@@ -57,35 +65,37 @@ func (r *Records[T]) ForTenant(tenant string) *Records[T] {
 //
 // A record needs its ID before it is encrypted, unless its type is unbound.
 func (r *Records[T]) Encrypt(ctx context.Context, records ...*T) error {
-	w, err := r.beginValues(ctx, "Encrypt")
+	h := r.of()
+	w, err := h.beginValues(ctx, "Encrypt")
 	if err != nil {
 		return err
 	}
 	defer w.end()
 	for i, record := range records {
 		if record == nil {
-			return r.isNil("Encrypt", i)
+			return h.isNil("Encrypt", i)
 		}
-		if err := r.gatherPlain(w, i, unsafe.Pointer(record)); err != nil {
+		if err := h.gatherPlain(w, i, unsafe.Pointer(record)); err != nil {
 			return err
 		}
 	}
-	return r.seal(ctx, w)
+	return h.seal(ctx, w)
 }
 
 // EncryptAll is Encrypt for all elements of a slice.
 func (r *Records[T]) EncryptAll(ctx context.Context, records []T) error {
-	w, err := r.beginValues(ctx, "EncryptAll")
+	h := r.of()
+	w, err := h.beginValues(ctx, "EncryptAll")
 	if err != nil {
 		return err
 	}
 	defer w.end()
 	for i := range records {
-		if err := r.gatherPlain(w, i, unsafe.Pointer(&records[i])); err != nil {
+		if err := h.gatherPlain(w, i, unsafe.Pointer(&records[i])); err != nil {
 			return err
 		}
 	}
-	return r.seal(ctx, w)
+	return h.seal(ctx, w)
 }
 
 // Decrypt opens the marked values of records that were read. The records may
@@ -96,50 +106,53 @@ func (r *Records[T]) EncryptAll(ctx context.Context, records []T) error {
 // later Decrypt tries unavailable values again. Values that are null, set by
 // the program, or opened already stay as they are.
 func (r *Records[T]) Decrypt(ctx context.Context, records ...*T) error {
-	w, err := r.gatherSealed(ctx, "Decrypt", records)
+	h := r.of()
+	w, err := gatherSealed(ctx, h, "Decrypt", records)
 	if err != nil {
 		return err
 	}
 	defer w.end()
-	return r.open(ctx, w)
+	return h.open(ctx, w)
 }
 
 // DecryptAll is Decrypt for all elements of a slice.
 func (r *Records[T]) DecryptAll(ctx context.Context, records []T) error {
-	w, err := r.beginValues(ctx, "DecryptAll")
+	h := r.of()
+	w, err := h.beginValues(ctx, "DecryptAll")
 	if err != nil {
 		return err
 	}
 	defer w.end()
 	for i := range records {
-		r.gatherEnvelopes(w, i, unsafe.Pointer(&records[i]))
+		h.gatherEnvelopes(w, i, unsafe.Pointer(&records[i]))
 	}
-	return r.open(ctx, w)
+	return h.open(ctx, w)
 }
 
 // DecryptStrict is Decrypt for callers to whom a part is of no use: it returns
 // the first failure, as a [*DecryptError] with one entry, and then no record
 // was changed.
 func (r *Records[T]) DecryptStrict(ctx context.Context, records ...*T) error {
-	w, err := r.gatherSealed(ctx, "DecryptStrict", records)
+	h := r.of()
+	w, err := gatherSealed(ctx, h, "DecryptStrict", records)
 	if err != nil {
 		return err
 	}
 	defer w.end()
-	return r.openStrict(ctx, w)
+	return h.openStrict(ctx, w)
 }
 
-func (r *Records[T]) gatherSealed(ctx context.Context, call string, records []*T) (*work, error) {
-	w, err := r.beginValues(ctx, call)
+func gatherSealed[T any](ctx context.Context, h *handle, call string, records []*T) (*work, error) {
+	w, err := h.beginValues(ctx, call)
 	if err != nil {
 		return nil, err
 	}
 	for i, record := range records {
 		if record == nil {
 			w.end()
-			return nil, r.isNil(call, i)
+			return nil, h.isNil(call, i)
 		}
-		r.gatherEnvelopes(w, i, unsafe.Pointer(record))
+		h.gatherEnvelopes(w, i, unsafe.Pointer(record))
 	}
 	return w, nil
 }
@@ -160,6 +173,9 @@ func (h *handle) begin(ctx context.Context, call string) (*work, error) {
 		return nil, fmt.Errorf("fieldcrypt: %s of %s: %w", call, h.plan.typ, errClosed)
 	case h.plan.tenant == nil && h.tenant == nil:
 		return nil, fmt.Errorf("fieldcrypt: %s of %s: whose records are they? Mark a field `fieldcrypt:\"tenant\"`, or use ForTenant", call, h.plan.typ)
+	}
+	if ctx == nil {
+		return nil, fmt.Errorf("fieldcrypt: %s of %s: %w", call, h.plan.typ, errNoContext)
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("fieldcrypt: %s of %s: %w", call, h.plan.typ, err)

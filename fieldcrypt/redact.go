@@ -11,12 +11,16 @@ import (
 	"io"
 	"log/slog"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/fieldcrypt/fieldcrypt-go/envelope"
 )
 
 // Redacted stands for a value wherever it is printed, logged or marshalled,
-// whatever its state, unless it is null. It can't be read back.
+// whatever its state, unless it is null. It can't be read back, nor encrypted
+// as a text, bytes or JSON, with or without space around it.
 const Redacted = "[REDACTED]"
 
 var (
@@ -83,7 +87,7 @@ func (v *Value[T]) UnmarshalJSON(data []byte) error {
 		if err := json.Unmarshal(data, &text); err != nil {
 			return v.unreadable("JSON")
 		}
-		if text == Redacted {
+		if strings.TrimSpace(text) == Redacted {
 			return ErrRedacted
 		}
 	} else {
@@ -115,7 +119,8 @@ func (v *Value[T]) UnmarshalJSON(data []byte) error {
 }
 
 // MarshalText implements [encoding.TextMarshaler]: [Redacted], or nothing for
-// null. It is also what encoding/xml writes.
+// null. It is also what encoding/xml writes. A text can't be null: where nulls
+// have to come back as such, leave them out, or use JSON.
 func (v Value[T]) MarshalText() ([]byte, error) {
 	if v.IsNull() {
 		return nil, nil
@@ -127,9 +132,10 @@ func (v Value[T]) MarshalText() ([]byte, error) {
 // what the text says, in the forms that UnmarshalJSON takes without their
 // quotes. [Redacted] is ErrRedacted, and a text that isn't of the value's type
 // is an error that doesn't show it; both leave the value as it was. No text
-// gives null: an empty string is an empty string.
+// gives null: an empty text is an empty string, or no bytes, to be encrypted
+// like any other, and an error for the other types.
 func (v *Value[T]) UnmarshalText(text []byte) error {
-	if string(text) == Redacted {
+	if string(bytes.TrimSpace(text)) == Redacted {
 		return ErrRedacted
 	}
 	if !utf8.Valid(text) {
@@ -153,6 +159,22 @@ func (v *Value[T]) GobDecode([]byte) error { return ErrGob }
 // what they were given into their errors.
 func (v *Value[T]) unreadable(form string) error {
 	return fmt.Errorf("fieldcrypt: the %s can't be read as a %s value", form, typeOf[T]())
+}
+
+// isMarker reports the frame of a content that is [Redacted], or a JSON string
+// of it.
+func isMarker(frame []byte) bool {
+	if len(frame) <= len(Redacted) {
+		return false
+	}
+	content := bytes.TrimSpace(frame[1:])
+	switch envelope.Type(frame[0]) {
+	case envelope.TypeString, envelope.TypeBytes:
+		return string(content) == Redacted
+	case envelope.TypeJSON:
+		return string(content) == `"`+Redacted+`"`
+	}
+	return false
 }
 
 var errBadText = errors.New("not of the type")

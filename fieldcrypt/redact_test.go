@@ -119,7 +119,7 @@ func unmarshals[T Plain](t *testing.T, bad ...string) {
 	t.Helper()
 	const canary = "7734"
 	name := typeOf[T]().String()
-	for _, data := range append(bad, `"[REDACTED]"`, `"\u005bREDACTED]"`, ` "[REDACTED]" `, ``, `{"a":7734`, `7734 7734`, `nul`) {
+	for _, data := range append(bad, `"[REDACTED]"`, `"\u005bREDACTED]"`, ` "[REDACTED]" `, `" [REDACTED]\n"`, ``, `{"a":7734`, `7734 7734`, `nul`) {
 		t.Run(name+"/"+data, func(t *testing.T) {
 			v := new(Value[T])
 			require.NoError(t, v.Scan(envelopeOf('e')))
@@ -142,6 +142,7 @@ func unmarshals[T Plain](t *testing.T, bad ...string) {
 	require.NoError(t, v.UnmarshalJSON([]byte(`null`)))
 	require.True(t, v.IsNull())
 	require.ErrorIs(t, v.UnmarshalText([]byte(Redacted)), ErrRedacted)
+	require.ErrorIs(t, v.UnmarshalText([]byte("\t"+Redacted+"\r\n")), ErrRedacted)
 	require.Error(t, v.UnmarshalText([]byte("7734\xff")))
 	require.ErrorIs(t, v.GobDecode(nil), ErrGob)
 	require.True(t, v.IsNull())
@@ -169,4 +170,11 @@ func TestUnmarshalTextReads(t *testing.T) {
 	var s String
 	require.NoError(t, s.UnmarshalText(nil))
 	require.False(t, s.IsNull())
+
+	// A null doesn't come back from a text.
+	text, err := String{}.MarshalText()
+	require.NoError(t, err)
+	require.NoError(t, s.UnmarshalText(text))
+	require.False(t, s.IsNull())
+	require.Error(t, n.UnmarshalText(text))
 }

@@ -11,6 +11,12 @@ import (
 // is what the scope's records are encrypted with; what was encrypted before
 // goes on opening. Without a key store this concerns the present process.
 func (c *Crypt) Rotate(ctx context.Context, scope Scope) (envelope.KeyID, error) {
+	if !c.made() {
+		return envelope.KeyID{}, errNoCrypt
+	}
+	if ctx == nil {
+		return envelope.KeyID{}, fmt.Errorf("fieldcrypt: Rotate: %w", errNoContext)
+	}
 	if c.closed.Load() {
 		return envelope.KeyID{}, fmt.Errorf("fieldcrypt: Rotate of %s: %w", scope, errClosed)
 	}

@@ -42,6 +42,9 @@ const (
 	binaryStart = "\xfc"
 )
 
+// longestCell is the text form of the longest envelope.
+var longestCell = envelope.TextLen(envelope.MaxInlineOverhead + envelope.MaxFrame)
+
 // Scan implements [sql.Scanner]. It takes NULL, or an envelope in binary or
 // text form, and makes no call: Decrypt opens what was scanned. src is copied.
 //
@@ -52,24 +55,32 @@ const (
 func (v *Value[T]) Scan(src any) error {
 	switch src := src.(type) {
 	case nil:
-		v.SetNull()
+		*v = Value[T]{}
 	case []byte:
 		switch {
 		case src == nil:
-			v.SetNull()
+			*v = Value[T]{}
+		case len(src) > longestCell: // copied only once this is known
+			v.refuse(envelope.ErrMalformed)
 		case bytes.HasPrefix(src, []byte(textStart)):
 			v.scanText(string(src))
 		case bytes.HasPrefix(src, []byte(binaryStart)):
-			v.scanBinary(bytes.Clone(src))
+			if v.inspected(src) {
+				v.keep(bytes.Clone(src))
+			}
 		default:
 			v.refuse(envelope.ErrMalformed)
 		}
 	case string:
 		switch {
+		case len(src) > longestCell:
+			v.refuse(envelope.ErrMalformed)
 		case strings.HasPrefix(src, textStart):
 			v.scanText(src)
 		case strings.HasPrefix(src, binaryStart):
-			v.scanBinary([]byte(src))
+			if env := []byte(src); v.inspected(env) {
+				v.keep(env)
+			}
 		default:
 			v.refuse(envelope.ErrMalformed)
 		}
@@ -88,17 +99,19 @@ func (v *Value[T]) scanText(src string) {
 	*v = Value[T]{env: env, state: stateSealed, text: true}
 }
 
-func (v *Value[T]) scanBinary(env []byte) {
+// inspected refuses bytes that aren't an envelope of a field.
+func (v *Value[T]) inspected(env []byte) bool {
 	info, err := envelope.Inspect(env)
 	if err == nil && info.Mode == envelope.ModeStream {
 		err = envelope.ErrModeNotAllowed
 	}
 	if err != nil {
 		v.refuse(err)
-		return
 	}
-	*v = Value[T]{env: env, state: stateSealed}
+	return err == nil
 }
+
+func (v *Value[T]) keep(env []byte) { *v = Value[T]{env: env, state: stateSealed} }
 
 func (v *Value[T]) refuse(err error) {
 	*v = Value[T]{err: errScanMalformed, state: stateUnavailable}

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -135,6 +136,31 @@ func TestScanRefuses(t *testing.T) {
 				require.NotContains(t, err.Error()+refused.Error(), s)
 			}
 			require.Equal(t, Value[string]{err: v.err, state: stateUnavailable}, *v, "something of the cell was kept")
+		})
+	}
+}
+
+// What is too long for an envelope, or isn't one, is refused before it is
+// copied.
+func TestScanCopiesEnvelopesOnly(t *testing.T) {
+	most := make([]byte, 20<<20) // more than an envelope in binary form
+	copy(most, envelopeOf('e')[:3])
+	bad := make([]byte, 1<<20)
+	copy(bad, "\xfc\x01\x07")
+	text := bytes.Repeat([]byte("A"), 40<<20)
+	copy(text, "fc1.")
+	for name, src := range map[string]any{
+		"binary too long": most, "no envelope": bad, "text too long": text, "text too long, as string": string(text),
+	} {
+		t.Run(name, func(t *testing.T) {
+			var v String
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			_ = v.Scan(src)
+			runtime.ReadMemStats(&after)
+			require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(64<<10))
+			_, err := v.Plain()
+			require.ErrorIs(t, err, ErrNotEnvelope)
 		})
 	}
 }

@@ -24,10 +24,21 @@ func (j *job) identity() identity {
 	return identity{in: j.field.kind.mapOf(j.in), key: j.key}
 }
 
+// fewJobs are compared with one another in less time than they are hashed in.
+const fewJobs = 8
+
 // sharing finds jobs that are about one value at two places. A record that was
 // given twice isn't that: places are compared by what they say.
 func (w *work) sharing(b *batch, found func(first, second *job)) {
-	if len(b.jobs) < 2 {
+	if len(b.jobs) <= fewJobs {
+		for i := range b.jobs {
+			for first := range i {
+				if b.jobs[first].sameValue(&b.jobs[i]) {
+					b.compare(first, i, found)
+					break
+				}
+			}
+		}
 		return
 	}
 	if w.seen == nil {
@@ -36,13 +47,24 @@ func (w *work) sharing(b *batch, found func(first, second *job)) {
 	clear(w.seen)
 	for i := range b.jobs {
 		id := b.jobs[i].identity()
-		first, again := w.seen[id]
-		switch {
-		case !again:
+		if first, again := w.seen[id]; again {
+			b.compare(first, i, found)
+		} else {
 			w.seen[id] = i
-		case b.cells[first].Binding != b.cells[i].Binding:
-			found(&b.jobs[first], &b.jobs[i])
 		}
+	}
+}
+
+func (j *job) sameValue(other *job) bool {
+	if j.in == nil || other.in == nil {
+		return j.in == nil && other.in == nil && j.value == other.value
+	}
+	return j.key == other.key && j.identity() == other.identity()
+}
+
+func (b *batch) compare(first, second int, found func(first, second *job)) {
+	if b.cells[first].Binding != b.cells[second].Binding {
+		found(&b.jobs[first], &b.jobs[second])
 	}
 }
 

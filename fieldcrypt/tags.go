@@ -51,14 +51,20 @@ const (
 
 // lookupTag parses the tag of a struct field. What looks like an attempt at a
 // tag, but isn't one to package reflect, is an error: a field whose mark got
-// lost would be stored in the clear.
+// lost would be stored in the clear. So is a second one, of which reflect sees
+// only the first.
 func lookupTag(f reflect.StructField) (tag, error) {
+	raw := strings.ToLower(string(f.Tag))
 	text, ok := f.Tag.Lookup(tagKey)
 	if !ok {
-		if squeezed := strings.ReplaceAll(strings.ToLower(string(f.Tag)), " ", ""); strings.Contains(squeezed, tagKey+":") {
-			return tag{}, fmt.Errorf("the struct tag isn't well-formed: write it as `%s:\"…\"`, in lower case, without spaces around the colon", tagKey)
+		if strings.Contains(raw, tagKey) {
+			return tag{}, fmt.Errorf("%q is in the struct tag, but not as a well-formed tag: write it as `%s:\"…\"`, in lower case, without spaces around the colon, and with a space before the next; if it isn't meant as one, add `%s:\"-\"`", tagKey, tagKey, tagKey)
 		}
 		return tag{}, nil
+	}
+	squeezed := strings.Join(strings.Fields(raw), "")
+	if strings.Count(squeezed, tagKey+`:"`) > 1 {
+		return tag{}, fmt.Errorf("the struct tag has %q twice: a field has one", tagKey)
 	}
 	return parseTag(text, f.Name == "_")
 }

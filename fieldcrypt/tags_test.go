@@ -119,17 +119,41 @@ func TestParseTagRefuses(t *testing.T) {
 	}
 }
 
+// What package reflect doesn't find, though a person may have meant it.
 func TestLookupTagNoticesLostMarks(t *testing.T) {
 	for _, lost := range []reflect.StructTag{
-		`fieldcrypt: "M.a"`, `Fieldcrypt:"M.a"`, `FIELDCRYPT:"M.a"`, `fieldcrypt :"M.a"`, `fieldcrypt:M.a`, `json:"a", fieldcrypt:"M.a"`,
+		`fieldcrypt: "M.a"`, `Fieldcrypt:"M.a"`, `FIELDCRYPT:"M.a"`, `FieldCrypt:"M.a"`, `fieldcrypt :"M.a"`, "fieldcrypt\t:\"M.a\"",
+		`fieldcrypt:M.a`, `fieldcrypt="M.a"`, `fieldcrypt;"M.a"`, `fieldcrypt,"M.a"`, `fieldcrypt`, `fieldcrypt:'M.a'`, `fieldcrypt:"M.a`, `fieldcrypts:"M.a"`,
+		`json:"a", fieldcrypt:"M.a"`, `json:"a",fieldcrypt:"M.a"`, `json:"a" fieldcrypt`, `json:"a,fieldcrypt:M.a"`, `json:"a"; fieldcrypt:"M.a"`,
+		"json:\"a\"\tfieldcrypt:\"M.a\"", "json:\"a\"\nfieldcrypt:\"M.a\"", `json: "a" fieldcrypt:"M.a"`, `"fieldcrypt:M.a"`, `db:"fieldcrypt"`,
 	} {
 		_, err := lookupTag(reflect.StructField{Name: "A", Tag: lost})
-		require.ErrorContains(t, err, "isn't well-formed", "%s", lost)
+		require.ErrorContains(t, err, `"fieldcrypt" is in the struct tag, but not as a well-formed tag`, "%s", lost)
 	}
-	for _, other := range []reflect.StructTag{"", `json:"a"`, `db:"fieldcrypt"`} {
+	for _, other := range []reflect.StructTag{"", `json:"a"`, `db:"field_crypt"`} {
 		got, err := lookupTag(reflect.StructField{Name: "A", Tag: other})
 		require.NoError(t, err)
 		require.Zero(t, got)
+	}
+	got, err := lookupTag(reflect.StructField{Name: "A", Tag: `db:"fieldcrypt" fieldcrypt:"-"`})
+	require.NoError(t, err, "as the error says")
+	require.Equal(t, markIgnore, got.mark)
+}
+
+// reflect gives the first of two tags, and the second may be the one that was
+// meant.
+func TestLookupTagNoticesASecondTag(t *testing.T) {
+	for _, twice := range []reflect.StructTag{
+		`fieldcrypt:"-" fieldcrypt:"M.a"`, `fieldcrypt:"M.a" fieldcrypt:"M.a"`, `fieldcrypt:"M.a" json:"a" fieldcrypt:"M.b,text"`,
+		`fieldcrypt:"-" Fieldcrypt:"M.a"`, `fieldcrypt:"-" fieldcrypt: "M.a"`, `fieldcrypt:"-" fieldcrypt :"M.a"`, `fieldcrypt:"-",fieldcrypt:"M.a"`,
+	} {
+		_, err := lookupTag(reflect.StructField{Name: "A", Tag: twice})
+		require.ErrorContains(t, err, `the struct tag has "fieldcrypt" twice`, "%s", twice)
+	}
+	for _, once := range []reflect.StructTag{`json:"fieldcrypt" fieldcrypt:"M.a"`, `fieldcrypt:"M.a" doc:"see fieldcrypt"`, `fieldcrypt:"M.fieldcrypt:a"`} {
+		got, err := lookupTag(reflect.StructField{Name: "A", Tag: once})
+		require.NoError(t, err, "%s", once)
+		require.Equal(t, markField, got.mark)
 	}
 }
 

@@ -28,6 +28,10 @@ var (
 	// ErrRedacted: [Redacted] was about to become the content of a value.
 	ErrRedacted = errors.New("fieldcrypt: the redaction marker is not a value")
 
+	// ErrBinary: a value was about to be marshalled or unmarshalled in a binary
+	// form, such as CBOR, MessagePack or BSON, which has no redacted one.
+	ErrBinary = errors.New("fieldcrypt: a sensitive value has no binary form to be marshalled in: take its content with Plain, or its envelope with Value")
+
 	// ErrGob: gob was about to carry a value, which has no redacted form there.
 	ErrGob = errors.New("fieldcrypt: a sensitive value can't be sent with gob: take its content with Plain, or its envelope with Value")
 )
@@ -48,12 +52,15 @@ type Plain interface {
 // so that saving the record loses nothing.
 //
 // A Value doesn't show its content: fmt, log/slog, encoding/json, encoding/xml
-// and text encodings get [Redacted], and encoding/gob gets an error.
+// and text encodings get [Redacted], and encoding/gob and other binary ones get
+// an error.
 //
 // Copies made by assignment are independent of each other. A Value may be read
 // by many goroutines at once; setting, scanning, encrypting or decrypting it
 // needs the same care as assigning to a variable does.
 type Value[T Plain] struct {
+	_ [0]*T // so that a String can't be converted to an Int64, whose content it isn't
+
 	// The content is behind a pointer without a type, because fmt calls no
 	// methods on unexported struct fields, nor for %p or for a verb it doesn't
 	// know: there it would print a string, and what a *[]byte or a *time.Time
@@ -85,10 +92,14 @@ func (v *Value[T]) Set(content T) {
 
 // SetNull makes the value null. Nulls are written as NULL: that a record has
 // no value can be seen in the database.
-func (v *Value[T]) SetNull() { *v = Value[T]{} }
+func (v *Value[T]) SetNull() { *v = Value[T]{text: v.text} }
 
 // IsNull reports whether the value is null. It is known without decrypting.
 func (v Value[T]) IsNull() bool { return v.state == stateNull }
+
+// IsZero is IsNull, for omitzero in JSON and its like elsewhere: a null may
+// remember the form of its cell.
+func (v Value[T]) IsZero() bool { return v.IsNull() }
 
 // Plain returns the content. Bytes and JSON are copies. The error is ErrNull,
 // ErrNotDecrypted, or the reason for which the content is unavailable: test it

@@ -298,16 +298,6 @@ func TestStateNames(t *testing.T) {
 	}
 }
 
-// A cell of text stays one when the program sets it anew.
-func TestSetKeepsTheFormOfTheCell(t *testing.T) {
-	v := valueIn(t, "decrypted text")
-	v.Set("new")
-	v.setOpened(envelopeOf('o'), false, testField, testOrigin)
-	written, err := v.Value()
-	require.NoError(t, err)
-	require.Equal(t, textOf(t, envelopeOf('o')), written)
-}
-
 func TestBytesAreCopiedInAndOut(t *testing.T) {
 	t.Run("content", func(t *testing.T) {
 		in := []byte("abc")

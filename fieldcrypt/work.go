@@ -13,6 +13,7 @@ type work struct {
 	seal, open batch
 	cannot     []job // can't be opened, for a reason that is known before
 	failures   []Failure
+	columns    []fieldsColumn
 	seen       map[identity]int // of batch.sharing
 
 	// frames is where small frames are put one after another. What doesn't
@@ -84,6 +85,8 @@ func (w *work) end() {
 	w.frames = w.frames[:0]
 	clear(w.cannot)
 	w.cannot = w.cannot[:0]
+	clear(w.columns)
+	w.columns = w.columns[:0]
 	w.failures = nil // it is the caller's now
 	if len(w.seen) > keptCells {
 		w.seen = nil

@@ -59,4 +59,12 @@ func exerciseCustomFields(t *testing.T, db *sql.DB, dialect fieldcrypt.Dialect, 
 	} {
 		require.Error(t, insert(fields), fields)
 	}
+	// What a member's check sees, as the documentation of ColumnDef has it.
+	require.NoError(t, insert(`{"tier":"fc1._AECx"}`), "no length")
+	behindTheStart := insert(`{"tier":"fc1._AEC gold, as anyone can read"}`)
+	if dialect == fieldcrypt.SQLite {
+		require.NoError(t, behindTheStart, "8 characters")
+	} else {
+		require.Error(t, behindTheStart, "all characters")
+	}
 }
