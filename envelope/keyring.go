@@ -188,13 +188,13 @@ func (r *KeyRing) AppendSeal(ctx context.Context, dst []byte, b *Binding, frame 
 	scope := b.Scope.withDefault()
 	pool := r.scratch.Load()
 	s := pool.get()
-	if k := s.key; k == nil || s.left == 0 || !k.sealable.Load() || k.scope != scope {
+	if k := s.key; k == nil || s.share.left == 0 || !k.sealable.Load() || k.scope != scope {
 		if err := r.holdSealingKey(ctx, s, scope); err != nil {
 			pool.put(s)
 			return dst, sealError(b, err)
 		}
 	}
-	s.left--
+	s.share.left--
 	out := s.seal(dst, b, frame)
 	pool.put(s)
 	return out, nil

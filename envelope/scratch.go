@@ -11,14 +11,15 @@ import (
 // in place and a few messages of its budget taken already, and so share
 // nothing with other calls.
 type scratch struct {
-	*share
-	aad []byte
+	key   *dataKey
+	share *share
+	aad   []byte
 }
 
-// A share is a scratch's key with the messages of its budget that the scratch
-// may still seal.
+// A share is the messages of a key's budget that one scratch may still seal. It
+// is apart from the scratch, which it outlives.
 type share struct {
-	key  *dataKey
+	of   *sealing
 	left int64
 }
 
@@ -38,10 +39,16 @@ func (p *scratchPool) get() *scratch {
 	return s
 }
 
+// add gives the scratch n messages of its key.
+func (s *scratch) add(n int64) {
+	s.share.of = s.key.seal
+	s.share.left += n
+}
+
 // giveBack returns what is left of the key's messages.
 func (s *share) giveBack() {
 	if s.left > 0 {
-		s.key.seal.left.Add(s.left)
+		s.of.left.Add(s.left)
 		s.left = 0
 	}
 }
@@ -64,8 +71,8 @@ func (s *scratch) hold(k *dataKey) {
 	if s.key == k {
 		return
 	}
-	s.giveBack()
-	s.key = k
+	s.share.giveBack()
+	s.key, s.share.of = k, nil
 	s.aad = s.aad[:0]
 	if k != nil {
 		s.aad = append(s.aad, k.prefix...)

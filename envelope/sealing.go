@@ -53,7 +53,7 @@ func (r *KeyRing) holdSealingKey(ctx context.Context, s *scratch, scope Scope) e
 		if ok {
 			if n := k.take(); n > 0 {
 				s.hold(k)
-				s.left += n
+				s.add(n)
 				r.renewAhead(k)
 				return nil
 			}
@@ -71,7 +71,7 @@ func (r *KeyRing) holdSealingKey(ctx context.Context, s *scratch, scope Scope) e
 		if time.Now().Before(next.seal.notAfter) {
 			if n := next.take(); n > 0 { // also where a full cache didn't keep it
 				s.hold(next)
-				s.left += n
+				s.add(n)
 				return nil
 			}
 		}
