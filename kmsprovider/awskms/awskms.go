@@ -13,7 +13,8 @@
 // data key is made, aws-kms://alias/NAME and the ARN of an alias are accepted
 // too: the alias is looked up once and pinned, and the data key comes back
 // under the key's own URI, which is the one to store. What is stored never
-// names an alias, so that moving an alias makes nothing unreadable.
+// names an alias: before an alias is moved to another key, list the one that it
+// leaves among those to open with.
 //
 // The caller needs kms:GenerateDataKey, kms:Decrypt and kms:DescribeKey, and
 // for a change of root keys kms:ReEncryptFrom and kms:ReEncryptTo. Only data

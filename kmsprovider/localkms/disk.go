@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider"
@@ -85,6 +86,9 @@ func secret(path string, info os.FileInfo) error {
 	case info.Size() > maxFileSize:
 		return fmt.Errorf("%w: it has %d bytes, and a key file has at most %d", kmsprovider.ErrKeyUnusable, info.Size(), maxFileSize)
 	}
+	if owner, yes := foreign(info); yes {
+		return fmt.Errorf("%w: it belongs to the user with the ID %d, who could replace it, and this process runs as %d: run it as that user, or give the file to this one with chown", kmsprovider.ErrKeyUnusable, owner, userID())
+	}
 	return nil
 }
 
@@ -101,6 +105,29 @@ func classed(err error) error {
 		class, advice = kmsprovider.ErrDenied, "; the disk is mounted read-only: change the key file where it can be written, or mount the disk for writing"
 	}
 	return fmt.Errorf("%w: %w%s", class, err, advice)
+}
+
+// staleAfter is longer than anybody writes to a temporary file.
+const staleAfter = 10 * time.Minute
+
+// removeStale removes what a process left that ended while it wrote: each such
+// file holds all root keys.
+func removeStale(path string) {
+	left, _ := filepath.Glob(filepath.Join(escaped(filepath.Dir(path)), escaped(tempPrefix(path))+"*"+tempSuffix))
+	for _, name := range left {
+		if info, err := os.Lstat(name); err == nil && info.Mode().IsRegular() && time.Since(info.ModTime()) > staleAfter {
+			_ = os.Remove(name)
+		}
+	}
+}
+
+const tempSuffix = ".tmp"
+
+func tempPrefix(path string) string { return "." + filepath.Base(path) + "." }
+
+// escaped makes a name a pattern that matches nothing else.
+func escaped(name string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(name)
 }
 
 // create makes the key file, and leaves one alone that is there already.
@@ -165,7 +192,7 @@ func writeTemp(path string, f *keyFile) (temp string, err error) {
 	if len(data) > maxFileSize {
 		return "", fmt.Errorf("%w: the key file is full: %d bytes is the most it may have", kmsprovider.ErrKeyUnusable, maxFileSize)
 	}
-	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.tmp") // mode 0600
+	file, err := os.CreateTemp(filepath.Dir(path), tempPrefix(path)+"*"+tempSuffix) // mode 0600
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", fmt.Errorf("%w: its folder doesn't exist; make it first: %w", kmsprovider.ErrKeyUnusable, err)
 	}

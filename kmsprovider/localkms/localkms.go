@@ -56,7 +56,8 @@ func Open(path string) (*Provider, error) {
 
 // OpenExisting opens the key file at path and fails if there is none.
 //
-// A missing or bad file, or one that others than its owner can read, is
+// A missing or bad file, one that others than its owner can read, or one that
+// belongs to another user than this process's, is
 // [kmsprovider.ErrKeyUnusable]; one that this process isn't permitted to read,
 // and a change on a disk that is mounted read-only, is [kmsprovider.ErrDenied];
 // a failing disk is [kmsprovider.ErrUnavailable].
@@ -70,6 +71,7 @@ func OpenExisting(path string) (*Provider, error) {
 	if err != nil {
 		return nil, fmt.Errorf("localkms: opening the %w", err)
 	}
+	removeStale(path)
 	p := &Provider{path: path}
 	p.state.Store(s)
 	return p, nil
@@ -77,8 +79,8 @@ func OpenExisting(path string) (*Provider, error) {
 
 // Close lets go of the root keys; every later call fails with
 // [kmsprovider.ErrKeyUnusable]. The bytes of the root keys are overwritten as
-// soon as they have been read, but Go offers no way to overwrite the AES key
-// schedules made from them: these stay in memory until it is used again.
+// soon as they have been read, and the AES key schedules made from them once no
+// call uses them and the collector has noticed.
 func (p *Provider) Close() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

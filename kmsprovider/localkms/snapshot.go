@@ -1,13 +1,14 @@
 package localkms
 
 import (
-	"crypto/aes"
 	"crypto/cipher"
 	"crypto/sha256"
 	"fmt"
 	"os"
+	"runtime"
 	"strings"
 
+	"github.com/fieldcrypt/fieldcrypt-go/internal/primitives"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider"
 )
 
@@ -25,7 +26,7 @@ type snapshot struct {
 
 type rootKey struct {
 	uri      string
-	versions []rootKeyVersion // number i+1 at index i; at least one
+	versions []*rootKeyVersion // number i+1 at index i; at least one
 }
 
 // A rootKeyVersion holds no bytes of the key itself: these are overwritten once
@@ -52,15 +53,14 @@ func newSnapshot(f *keyFile, info os.FileInfo) (*snapshot, error) {
 	for _, fk := range f.RootKeys {
 		k := &rootKey{uri: rootKeyURI(f.ID, fk.Name)}
 		for _, fv := range fk.Versions {
-			block, err := aes.NewCipher(fv.Key)
+			aead, err := primitives.NewGCM(fv.Key)
 			if err != nil {
 				return nil, fmt.Errorf("%w: %w", kmsprovider.ErrKeyUnusable, err)
 			}
-			aead, err := cipher.NewGCMWithRandomNonce(block)
-			if err != nil {
-				return nil, fmt.Errorf("%w: %w", kmsprovider.ErrKeyUnusable, err)
-			}
-			k.versions = append(k.versions, rootKeyVersion{uri: k.uri, number: fv.Version, aead: aead, fingerprint: sha256.Sum256(fv.Key)})
+			v := &rootKeyVersion{uri: k.uri, number: fv.Version, aead: aead, fingerprint: sha256.Sum256(fv.Key)}
+			// The collector runs this when no snapshot and no call holds v any more.
+			runtime.AddCleanup(v, func(aead cipher.AEAD) { primitives.Wipe(aead) }, aead)
+			k.versions = append(k.versions, v)
 		}
 		s.byName[fk.Name] = k
 	}
@@ -162,7 +162,7 @@ func (p *Provider) wrappingKey(uri string) (*rootKeyVersion, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &k.versions[len(k.versions)-1], nil
+	return k.versions[len(k.versions)-1], nil
 }
 
 // unwrappingKey returns the version of a root key that a wrapped key says it
@@ -192,7 +192,7 @@ func (p *Provider) unwrappingKey(uri string, wrapped []byte) (*rootKeyVersion, e
 	if number > uint32(len(k.versions)) {
 		return nil, fmt.Errorf("%w: it says version %d of the root key, which has %d", kmsprovider.ErrInvalidCiphertext, number, len(k.versions))
 	}
-	return &k.versions[number-1], nil
+	return k.versions[number-1], nil
 }
 
 func (p *Provider) mustFind(s *snapshot, uri string) (*rootKey, error) {

@@ -67,6 +67,7 @@ func (p *Provider) update(ctx context.Context, edit func(*keyFile) (changed bool
 		return err
 	}
 	defer unlock()
+	removeStale(p.path)
 	f, info, err := readKeyFile(p.path)
 	if err != nil {
 		return err

@@ -36,8 +36,10 @@ func asUser(t *testing.T, folder string, f func()) {
 		defer close(done)
 		// Never unlocked: the thread ends with the goroutine.
 		runtime.LockOSThread()
+		userID = func() int { return nobody }
 		_, _, _ = syscall.RawSyscall(syscall.SYS_SETFSUID, nobody, 0, 0)
 		f()
 	}()
 	<-done
+	userID = os.Geteuid
 }

@@ -3,6 +3,7 @@ package localkms
 import (
 	"encoding/binary"
 	"fmt"
+	"runtime"
 
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider"
 )
@@ -35,12 +36,15 @@ func (v *rootKeyVersion) wrap(plain, canonical []byte) []byte {
 	out := make([]byte, wrapHeader, wrapSize)
 	out[0] = wrapFormat
 	binary.BigEndian.PutUint32(out[1:], v.number)
-	return v.aead.Seal(out, nil, plain, v.associatedData(canonical))
+	out = v.aead.Seal(out, nil, plain, v.associatedData(canonical))
+	runtime.KeepAlive(v) // the schedule must not be overwritten before here
+	return out
 }
 
 // unwrap opens what wrappedVersion has accepted.
 func (v *rootKeyVersion) unwrap(wrapped, canonical []byte) ([]byte, error) {
 	plain, err := v.aead.Open(nil, nil, wrapped[wrapHeader:], v.associatedData(canonical))
+	runtime.KeepAlive(v)
 	if err != nil {
 		return nil, fmt.Errorf("%w: it was made under another root key or with another encryption context, or it is damaged", kmsprovider.ErrInvalidCiphertext)
 	}
