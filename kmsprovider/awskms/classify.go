@@ -132,6 +132,8 @@ func classifyAPI(op operation, api smithy.APIError, err error) failure {
 	_, timedOut := retry.DefaultRetryableErrorCodes[code]
 	status := statusOf(err)
 	switch {
+	case code == "KMSInvalidStateException" && passing(api.ErrorMessage()):
+		f = failure{class: kmsprovider.ErrUnavailable, what: "the root key is not available for now", advice: "look at the key's state, and at its custom key store's connection"}
 	case known:
 	case throttled || status == http.StatusTooManyRequests:
 		f = failure{class: kmsprovider.ErrThrottled, what: "throttled", advice: "ask for a higher KMS request quota, or cache data keys longer"}
@@ -152,6 +154,25 @@ func classifyAPI(op operation, api smithy.APIError, err error) failure {
 	f.detail = printable(code + ": " + api.ErrorMessage())
 	f.cause = err
 	return f
+}
+
+// passing reports whether a KMSInvalidStateException is about a state that ends
+// by itself or with a connection: KMS gives the same code for a key that is
+// pending deletion and for one whose custom key store is disconnected. What it
+// doesn't say clearly is taken for a refusal.
+func passing(message string) bool {
+	message = strings.ToLower(message)
+	for _, lasting := range []string{"pending deletion", "pendingdeletion", "pending replica deletion", "pendingreplicadeletion", "pending import", "pendingimport", "disabled"} {
+		if strings.Contains(message, lasting) {
+			return false
+		}
+	}
+	for _, state := range []string{"custom key store", "external key store", "unavailable", "creating", "updating"} {
+		if strings.Contains(message, state) {
+			return true
+		}
+	}
+	return false
 }
 
 // statusOf returns the HTTP status of the answer that err is about, or 0.
