@@ -1,11 +1,13 @@
 package examples_test
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -21,11 +23,24 @@ func TestReadmeProgram(t *testing.T) {
 	require.NoError(t, os.WriteFile(source, []byte(program), 0o600))
 	built, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, source).CombinedOutput()
 	require.NoError(t, err, string(built))
-	run := exec.CommandContext(t.Context(), binary)
-	run.Dir = dir
-	out, err := run.CombinedOutput()
-	require.NoError(t, err, string(out))
-	require.Equal(t, "1 acme ada@example.com\n", string(out))
+	run := func() error {
+		command := exec.CommandContext(t.Context(), binary)
+		command.Dir = dir
+		out, err := command.CombinedOutput()
+		if err != nil || string(out) != "1 acme ada@example.com\n" {
+			return fmt.Errorf("%w: %s", err, out)
+		}
+		return nil
+	}
+	// Twice at once, and again.
+	var first, second error
+	var wg sync.WaitGroup
+	wg.Go(func() { first = run() })
+	wg.Go(func() { second = run() })
+	wg.Wait()
+	require.NoError(t, first)
+	require.NoError(t, second)
+	require.NoError(t, run())
 
 	stored, err := os.ReadFile(filepath.Join(dir, "crm.db"))
 	require.NoError(t, err)
