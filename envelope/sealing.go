@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
+	"weak"
 
 	"github.com/maypok86/otter/v2"
 
@@ -212,8 +213,15 @@ const never = 1<<63 - 1
 // next key must not undo a rotation. Then it returns that other key. With
 // rotate it follows any.
 func (r *KeyRing) cacheSealing(k, old *dataKey, rotate bool) *dataKey {
-	// The timer starts only when it is in place: it may fire at once.
-	k.seal.timer = time.AfterFunc(never, func() { r.turn(k) })
+	// The timer starts only when it is in place: it may fire at once. It holds
+	// no key: the runtime keeps stopped timers, and what they hold, for as long
+	// as it likes.
+	weakly := weak.Make(k)
+	k.seal.timer = time.AfterFunc(never, func() {
+		if k := weakly.Value(); k != nil {
+			r.turn(k)
+		}
+	})
 	k.sealable.Store(true)
 	remaining := time.Until(k.seal.notAfter)
 	k.seal.timer.Reset(remaining - remaining/endShare)

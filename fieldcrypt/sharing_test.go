@@ -186,15 +186,25 @@ func TestSharingIsFoundWithoutAllocating(t *testing.T) {
 	flats := records[flat](t, fieldcrypttest.NewWithStore(t)).ForTenant("acme")
 	f := &flat{ID: 1}
 	ctx := context.Background()
-	pointers := testing.AllocsPerRun(200, func() {
+	pointers := fewestAllocations(func() {
 		email.Set("one")
 		work.Set("two")
 		_ = r.Encrypt(ctx, l)
 	})
-	none := testing.AllocsPerRun(200, func() {
+	none := fewestAllocations(func() {
 		f.Email.Set("one")
 		f.Work.Set("two")
 		_ = flats.Encrypt(ctx, f)
 	})
 	require.InDelta(t, none, pointers, 0.5)
+}
+
+// fewestAllocations is what f allocates when every pool has what it asks for:
+// under the race detector they lose things at random.
+func fewestAllocations(f func()) float64 {
+	fewest := testing.AllocsPerRun(1, f)
+	for range 200 {
+		fewest = min(fewest, testing.AllocsPerRun(1, f))
+	}
+	return fewest
 }
