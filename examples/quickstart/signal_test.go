@@ -1,0 +1,60 @@
+//go:build unix
+
+package main
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider/fakekms"
+)
+
+// A run that is told to end says so and leaves nothing behind.
+func TestInterrupted(t *testing.T) {
+	binary := filepath.Join(t.TempDir(), "quickstart")
+	built, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput()
+	require.NoError(t, err, string(built))
+	srv := fakekms.Start(t)
+	srv.CreateAlias("alias/crm", srv.CreateKey(fakekms.KeyOptions{}))
+	srv.Inject(fakekms.Fault{Ops: []string{"GenerateDataKey"}, Break: fakekms.Hang})
+	useTestCredentials(t)
+
+	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
+		t.Run(signal.String(), func(t *testing.T) {
+			tmp := t.TempDir()
+			before := srv.Count("GenerateDataKey")
+			cmd := exec.CommandContext(t.Context(), binary, "-kms", "aws", "-key", "alias/crm", "-endpoint", srv.URL())
+			cmd.Env = append(os.Environ(), "TMPDIR="+tmp)
+			var stderr bytes.Buffer
+			cmd.Stderr = &stderr
+			require.NoError(t, cmd.Start())
+			require.Eventually(t, func() bool { return srv.Count("GenerateDataKey") > before }, time.Minute, time.Millisecond)
+			made, err := os.ReadDir(tmp)
+			require.NoError(t, err)
+			require.Len(t, made, 1, "the control: there is a folder to remove")
+
+			require.NoError(t, cmd.Process.Signal(signal))
+			require.Error(t, cmd.Wait())
+			require.Equal(t, 1, cmd.ProcessState.ExitCode())
+			require.Equal(t, "quickstart: interrupted\n", stderr.String())
+			left, err := os.ReadDir(tmp)
+			require.NoError(t, err)
+			require.Empty(t, left)
+		})
+	}
+}
+
+func TestBadFlagsAreToldOnce(t *testing.T) {
+	var stderr bytes.Buffer
+	cmd := exec.CommandContext(t.Context(), "go", "run", ".", "-frobnicate")
+	cmd.Stderr = &stderr
+	require.Error(t, cmd.Run())
+	require.Equal(t, 1, bytes.Count(stderr.Bytes(), []byte("frobnicate")), stderr.String())
+}
