@@ -15,7 +15,7 @@ const usage = `quickstart shows fieldcrypt at work on a SQLite database.
 
 On AWS KMS it needs AWS_REGION, credentials (AWS_PROFILE, AWS_ACCESS_KEY_ID and
 AWS_SECRET_ACCESS_KEY, or a role) and a key with kms:GenerateDataKey, kms:Decrypt
-and kms:DescribeKey. To make the key:
+and kms:DescribeKey. To make the key (aws of version 1 reads AWS_DEFAULT_REGION):
 
   key=$(aws kms create-key --query KeyMetadata.KeyId --output text)
   aws kms create-alias --alias-name alias/crm --target-key-id "$key"

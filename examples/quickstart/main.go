@@ -22,7 +22,8 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+	context.AfterFunc(ctx, stop)   // a second signal ends the program at once
+	signal.Ignore(syscall.SIGPIPE) // "| head" is no reason to leave the folder behind
 	err := run(ctx, os.Stdout, os.Args[1:])
 	switch {
 	case err == nil, errors.Is(err, flag.ErrHelp):

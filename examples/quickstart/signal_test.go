@@ -18,9 +18,7 @@ import (
 
 // A run that is told to end says so and leaves nothing behind.
 func TestInterrupted(t *testing.T) {
-	binary := filepath.Join(t.TempDir(), "quickstart")
-	built, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput()
-	require.NoError(t, err, string(built))
+	binary := built(t)
 	srv := fakekms.Start(t)
 	srv.CreateAlias("alias/crm", srv.CreateKey(fakekms.KeyOptions{}))
 	srv.Inject(fakekms.Fault{Ops: []string{"GenerateDataKey"}, Break: fakekms.Hang})
@@ -51,10 +49,32 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
+// So does one whose output nobody reads to the end.
+func TestClosedOutput(t *testing.T) {
+	tmp := t.TempDir()
+	r, w, err := os.Pipe()
+	require.NoError(t, err)
+	require.NoError(t, r.Close())
+	cmd := exec.CommandContext(t.Context(), built(t))
+	cmd.Env = append(os.Environ(), "TMPDIR="+tmp)
+	cmd.Stdout = w
+	require.NoError(t, cmd.Run())
+	require.NoError(t, w.Close())
+	left, err := os.ReadDir(tmp)
+	require.NoError(t, err)
+	require.Empty(t, left)
+}
+
 func TestBadFlagsAreToldOnce(t *testing.T) {
-	var stderr bytes.Buffer
-	cmd := exec.CommandContext(t.Context(), "go", "run", ".", "-frobnicate")
-	cmd.Stderr = &stderr
-	require.Error(t, cmd.Run())
-	require.Equal(t, 1, bytes.Count(stderr.Bytes(), []byte("frobnicate")), stderr.String())
+	out, err := exec.CommandContext(t.Context(), built(t), "-frobnicate").CombinedOutput()
+	require.Error(t, err)
+	require.Equal(t, "quickstart: flag provided but not defined: -frobnicate (-h shows how to run it)\n", string(out))
+}
+
+func built(t *testing.T) (binary string) {
+	t.Helper()
+	binary = filepath.Join(t.TempDir(), "quickstart")
+	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput()
+	require.NoError(t, err, string(out))
+	return binary
 }
