@@ -1,51 +1,118 @@
 package examples_test
 
 import (
-	"fmt"
+	"bytes"
+	"go/format"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider/fakekms"
 )
 
-// The README's program is compiled and run as it stands there.
+// The README's program is compiled and run as it stands there: again where it
+// has run before, and twice at once.
 func TestReadmeProgram(t *testing.T) {
 	program := block(t, "go", "package main")
 	require.LessOrEqual(t, strings.Count(program, "\n"), 60)
+	formatted, err := format.Source([]byte(program))
+	require.NoError(t, err)
+	require.Equal(t, string(formatted), program)
+	binary := build(t, program)
 
+	dir := t.TempDir()
+	for range 2 {
+		out, err := start(t, binary, dir)()
+		require.NoError(t, err, out)
+		require.Equal(t, printed, out)
+	}
+	stored, err := os.ReadFile(filepath.Join(dir, "crm.db"))
+	require.NoError(t, err)
+	require.Contains(t, string(stored), "acme")
+	require.NotContains(t, string(stored), "ada@example.com")
+	require.Contains(t, string(stored), "CHECK", "the table is made with its check")
+
+	for range 5 {
+		dir := t.TempDir()
+		one, other := start(t, binary, dir), start(t, binary, dir)
+		for _, wait := range []func() (string, error){one, other} {
+			out, err := wait()
+			require.NoError(t, err, out)
+			require.Equal(t, printed, out)
+		}
+	}
+}
+
+const printed = "1 acme ada@example.com\n"
+
+// So is the program with the lines for AWS KMS in the place of the key file's.
+func TestReadmeProgramOnKMS(t *testing.T) {
+	program := block(t, "go", "package main")
+	before, rest, ok := strings.Cut(program, "\tkms, err := localkms.Open")
+	require.True(t, ok)
+	_, after, ok := strings.Cut(rest, "\tcontacts, err :=")
+	require.True(t, ok)
+	lines := block(t, "go", "\tkms, err := awskms.Open")
+	program = strings.Replace(before, "kmsprovider/localkms", "kmsprovider/awskms", 1) + lines + "\tcontacts, err :=" + after
+	binary := build(t, program)
+
+	srv := fakekms.Start(t)
+	t.Setenv("AWS_ENDPOINT_URL", srv.URL())
+	t.Setenv("AWS_REGION", "eu-central-1")
+	t.Setenv("AWS_ACCESS_KEY_ID", "localstack")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "not-a-secret-key")
+	dir := t.TempDir()
+	out, err := start(t, binary, dir)()
+	require.Error(t, err)
+	require.Contains(t, out, "alias/crm")
+	require.NoFileExists(t, filepath.Join(dir, "crm.db"), "a wrong root key shows before the first record")
+
+	srv.CreateAlias("alias/crm", srv.CreateKey(fakekms.KeyOptions{}))
+	out, err = start(t, binary, dir)()
+	require.NoError(t, err, out)
+	require.Equal(t, printed, out)
+	require.Equal(t, 1, srv.Count("GenerateDataKey"))
+}
+
+func build(t *testing.T, program string) (binary string) {
+	t.Helper()
 	dir := t.TempDir()
 	source, binary := filepath.Join(dir, "main.go"), filepath.Join(dir, "program")
 	require.NoError(t, os.WriteFile(source, []byte(program), 0o600))
 	built, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, source).CombinedOutput()
 	require.NoError(t, err, string(built))
-	run := func() error {
-		command := exec.CommandContext(t.Context(), binary)
-		command.Dir = dir
-		out, err := command.CombinedOutput()
-		if err != nil || string(out) != "1 acme ada@example.com\n" {
-			return fmt.Errorf("%w: %s", err, out)
-		}
-		return nil
-	}
-	// Twice at once, and again.
-	var first, second error
-	var wg sync.WaitGroup
-	wg.Go(func() { first = run() })
-	wg.Go(func() { second = run() })
-	wg.Wait()
-	require.NoError(t, first)
-	require.NoError(t, second)
-	require.NoError(t, run())
+	return binary
+}
 
-	stored, err := os.ReadFile(filepath.Join(dir, "crm.db"))
+// start runs a program in a folder; the returned function waits for its end.
+func start(t *testing.T, binary, dir string) (wait func() (string, error)) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), binary)
+	var out bytes.Buffer
+	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, &out, &out
+	require.NoError(t, cmd.Start())
+	return func() (string, error) {
+		err := cmd.Wait()
+		return out.String(), err
+	}
+}
+
+// A name that is a link in the README is in the file that it leads to.
+func TestReadmeNames(t *testing.T) {
+	readme, err := os.ReadFile("../README.md")
 	require.NoError(t, err)
-	require.Contains(t, string(stored), "acme")
-	require.NotContains(t, string(stored), "ada@example.com")
+	links := regexp.MustCompile("\\[`([^`]+)`\\]\\(([^)]+)\\)").FindAllStringSubmatch(string(readme), -1)
+	require.NotEmpty(t, links)
+	for _, link := range links {
+		file, err := os.ReadFile(filepath.Join("..", link[2]))
+		require.NoError(t, err)
+		require.Contains(t, string(file), link[1])
+	}
 }
 
 // The README shows what the quickstart prints, but for the random parts.

@@ -42,6 +42,42 @@ func ExampleFor() {
 	// fieldcrypt: fieldcrypt_test.lead: field Phone: tag "Leads.phone,maximum=40": unknown option "maximum=40": there are text, class=, pad=, max= and column=
 }
 
+// Where the database makes the IDs, a type says that its envelopes are bound to
+// no record. The price: whoever can write to the database can exchange a
+// field's envelopes between a tenant's records, and nobody notices. IDs that
+// the program makes, such as UUIDs, need no such thing.
+func ExampleFor_unbound() {
+	ctx := context.Background()
+	crypt := exampleCrypt()
+	defer crypt.Close()
+
+	type lead struct {
+		_      struct{}          `fieldcrypt:"unbound"`
+		ID     int64             // from INSERT … RETURNING id
+		Tenant string            `fieldcrypt:"tenant"`
+		Phone  fieldcrypt.String `fieldcrypt:"Leads.phone,max=32"`
+	}
+	leads, err := fieldcrypt.For[lead](crypt)
+	if err != nil {
+		log.Fatal(err)
+	}
+	ada := lead{Tenant: "acme", Phone: fieldcrypt.Of("+44 20 7946 0001")}
+	if err := leads.Encrypt(ctx, &ada); err != nil { // before there is an ID
+		log.Fatal(err)
+	}
+	stored, _ := ada.Phone.Value()
+
+	for _, row := range []lead{{ID: 1, Tenant: "acme"}, {ID: 2, Tenant: "acme"}, {ID: 3, Tenant: "globex"}} {
+		_ = row.Phone.Scan(stored)
+		err := leads.Decrypt(ctx, &row)
+		fmt.Println(row.Tenant, row.ID, "opens it:", err == nil)
+	}
+	// Output:
+	// acme 1 opens it: true
+	// acme 2 opens it: true
+	// globex 3 opens it: false
+}
+
 func ExampleRecords_Encrypt() {
 	ctx := context.Background()
 	crypt := exampleCrypt()

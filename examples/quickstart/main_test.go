@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"flag"
 	"os"
 	"path/filepath"
 	"strings"
@@ -66,7 +67,9 @@ func TestTour(t *testing.T) {
 func TestTourInATemporaryFolder(t *testing.T) {
 	before, err := filepath.Glob(filepath.Join(os.TempDir(), "fieldcrypt-quickstart-*"))
 	require.NoError(t, err)
-	requireTour(t, quickstart(t))
+	out := quickstart(t)
+	requireTour(t, out)
+	require.Regexp(t, `crm\.db \(removed at the end; keep it with -dir\)\n`, out)
 	after, err := filepath.Glob(filepath.Join(os.TempDir(), "fieldcrypt-quickstart-*"))
 	require.NoError(t, err)
 	require.Equal(t, before, after, "the folder is removed at the end")
@@ -78,6 +81,10 @@ func TestTourOnKMS(t *testing.T) {
 	useTestCredentials(t)
 	requireTour(t, quickstart(t, "-kms", "aws", "-key", "alias/crm", "-endpoint", srv.URL()))
 	require.Equal(t, 3, srv.Count("GenerateDataKey"))
+
+	dir := t.TempDir()
+	require.ErrorContains(t, run(t.Context(), &bytes.Buffer{}, []string{"-dir", dir, "-kms", "aws", "-key", "alias/typo", "-endpoint", srv.URL()}), "alias/typo")
+	require.NoFileExists(t, filepath.Join(dir, "crm.db"), "a wrong root key shows before anything is made")
 }
 
 func useTestCredentials(t *testing.T) {
@@ -95,14 +102,31 @@ func TestBadArguments(t *testing.T) {
 		args []string
 		want string
 	}{
-		"unknown service":      {[]string{"-kms", "vault"}, "it is local or aws"},
-		"no key for AWS":       {[]string{"-kms", "aws"}, "-key"},
-		"folder is a file":     {[]string{"-dir", file}, "not a directory"},
-		"unknown flag":         {[]string{"-frobnicate"}, "flag provided but not defined"},
-		"plain HTTP elsewhere": {[]string{"-kms", "aws", "-key", "alias/crm", "-endpoint", "http://kms.example.com"}, "HTTP"},
+		"unknown service":        {[]string{"-kms", "vault"}, "it is local or aws"},
+		"no key for AWS":         {[]string{"-kms", "aws"}, "-kms aws needs -key"},
+		"no such kind of key":    {[]string{"-kms", "aws", "-key", "crm"}, "-key: "},
+		"key without AWS":        {[]string{"-key", "alias/crm"}, "go with -kms aws"},
+		"endpoint without AWS":   {[]string{"-endpoint", "http://127.0.0.1:4566"}, "go with -kms aws"},
+		"argument":               {[]string{"demo"}, `unexpected argument "demo"`},
+		"argument after a flag":  {[]string{"-kms", "local", "-", "dir"}, `unexpected argument "-"`},
+		"flag without its value": {[]string{"-dir"}, "flag needs an argument"},
+		"folder is a file":       {[]string{"-dir", file}, "not a directory"},
+		"unknown flag":           {[]string{"-frobnicate"}, "flag provided but not defined: -frobnicate (-h shows"},
+		"plain HTTP elsewhere":   {[]string{"-kms", "aws", "-key", "alias/crm", "-endpoint", "http://kms.example.com"}, "HTTP"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			require.ErrorContains(t, run(t.Context(), &bytes.Buffer{}, c.args), c.want)
+			var out bytes.Buffer
+			require.ErrorContains(t, run(t.Context(), &out, c.args), c.want)
+			require.Empty(t, out.String())
 		})
+	}
+}
+
+func TestHelp(t *testing.T) {
+	var out bytes.Buffer
+	require.ErrorIs(t, run(t.Context(), &out, []string{"-h"}), flag.ErrHelp)
+	require.Equal(t, 3, strings.Count(out.String(), "\n  go run ./examples/quickstart"))
+	for _, want := range []string{"AWS_REGION", "aws kms create-alias", "kms:DescribeKey", "-endpoint URL", "-dir folder"} {
+		require.Contains(t, out.String(), want)
 	}
 }

@@ -220,8 +220,8 @@ func (t *tour) store(ctx context.Context, id int64, s stored) error {
 }
 
 // disturb writes another row's sensitive cells, changed, over Ada's, reads the
-// page, and puts Ada's back.
-func (t *tour) disturb(ctx context.Context, from int64, change func(*stored), look func([]Contact) error) error {
+// page, and puts Ada's back, also when it is interrupted.
+func (t *tour) disturb(ctx context.Context, from int64, change func(*stored), look func([]Contact) error) (err error) {
 	before, err := t.stored(ctx, 1)
 	if err != nil {
 		return err
@@ -234,6 +234,7 @@ func (t *tour) disturb(ctx context.Context, from int64, change func(*stored), lo
 	if err := t.store(ctx, 1, planted); err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, t.store(context.WithoutCancel(ctx), 1, before)) }()
 	contacts, err := t.load(ctx)
 	if err != nil {
 		return err
@@ -241,10 +242,7 @@ func (t *tour) disturb(ctx context.Context, from int64, change func(*stored), lo
 	if err := t.refused("reading it", t.contacts.DecryptAll(ctx, contacts)); err != nil {
 		return err
 	}
-	if err := look(contacts); err != nil {
-		return err
-	}
-	return t.store(ctx, 1, before)
+	return look(contacts)
 }
 
 func (t *tour) stillReads(what, value string, err error) error {

@@ -19,6 +19,14 @@
 // file, and everything sealed under it is lost: back it up, apart from the
 // database.
 //
+// # A lost or misplaced key file
+//
+// A refusal that names a local-kms URI which isn't this key file's means another
+// key file: lost, restored elsewhere, or another working directory? To allow
+// the old URI too opens nothing, since the root key is in its own file alone.
+// Find that file or restore it from a backup. [OpenExisting] tells at start-up,
+// where [Open] makes a new file and the refusal comes with the first old record.
+//
 // # Root keys
 //
 // A key file has a random ID and holds root keys by name. A root key's URI is

@@ -33,9 +33,10 @@ type Provider struct {
 // is none. When several processes do so at once, one file is made and all use
 // it. The folder must exist.
 //
-// Open can't tell a first start from a lost or misspelt file: then it makes a
-// new one, and data keys wrapped before are refused when they are next needed.
-// Use [OpenExisting] where there is data.
+// Open can't tell a first start from a file that is lost, or that a relative
+// path looks for in another working directory: then it makes a new one, and data
+// keys wrapped before are refused when they are next needed. Use [OpenExisting]
+// where there is data.
 //
 // Errors are as for [OpenExisting].
 func Open(path string) (*Provider, error) {

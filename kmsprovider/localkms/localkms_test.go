@@ -78,7 +78,7 @@ func TestForeignURIs(t *testing.T) {
 		"local-kms://abcdefghijklmnopqrstuvwx23":                "not of the form",
 		"local-kms://abcdefghijklmnopqrstuvwx23/../default":     "not of the form",
 		"local-kms://abcdefghijklmnopqrstuvwx23/none":           "no root key of that name",
-		"local-kms://zzzzzzzzzzzzzzzzzzzzzzzzzz/default":        "has the file been lost and made anew?",
+		"local-kms://zzzzzzzzzzzzzzzzzzzzzzzzzz/default":        "another key file: lost, restored elsewhere, or another working directory?",
 	} {
 		_, err := p.GenerateDataKey(t.Context(), uri, nil)
 		require.ErrorIs(t, err, kmsprovider.ErrKeyUnusable)

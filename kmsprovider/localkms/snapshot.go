@@ -79,7 +79,7 @@ func (s *snapshot) find(uri, path string) (*rootKey, error) {
 		return nil, fmt.Errorf("%w: not of the form %s<ID of the key file>/<name>", kmsprovider.ErrKeyUnusable, scheme)
 	}
 	if id != s.id {
-		return nil, fmt.Errorf("%w: it is of the key file with the ID %s, and %s has the ID %s; has the file been lost and made anew?", kmsprovider.ErrKeyUnusable, id, path, s.id)
+		return nil, fmt.Errorf("%w: it is of the key file with the ID %s, and %s has the ID %s: another key file: lost, restored elsewhere, or another working directory?", kmsprovider.ErrKeyUnusable, id, path, s.id)
 	}
 	return s.byName[name], nil
 }
