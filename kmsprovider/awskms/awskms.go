@@ -33,8 +33,13 @@
 // A service that can't be reached, fails or gives nonsense is tried again for
 // [Options.UnreachableAfter] in all; a service that throttles is tried, with
 // exponential back-off and full jitter, until the caller's deadline, or for
-// [Options.ThrottledFor] if it has none. Refusals are never tried again. The SDK's own retries
-// are off, and retry settings of the AWS configuration have no effect.
+// [Options.ThrottledFor] if it has none. Refusals are never tried again. The
+// SDK's own retries are off, and retry settings of the AWS configuration have no
+// effect.
+//
+// While KMS throttles, all callers of a Provider share a limit: about two calls
+// are made for each that KMS takes, those of the oldest callers first. A root key
+// that is throttled by itself doesn't hold up others.
 package awskms
 
 import (
@@ -102,6 +107,7 @@ type Provider struct {
 	unreachableAfter time.Duration
 	throttledFor     time.Duration
 	pins             pins
+	limiter          *limiter
 }
 
 var (
@@ -184,6 +190,7 @@ func newProvider(cfg aws.Config, o Options) (*Provider, error) {
 		unreachableAfter: cmp.Or(o.UnreachableAfter, defaultUnreachableAfter),
 		throttledFor:     cmp.Or(o.ThrottledFor, defaultThrottledFor),
 		pins:             pins{keys: map[string]name{}, flights: map[string]*flight{}},
+		limiter:          newLimiter(),
 	}
 	p.replicas, err = replicas(o.Replicas, p.region)
 	return p, err
