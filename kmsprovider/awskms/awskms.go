@@ -221,6 +221,10 @@ func credentialsOfRole(cfg aws.Config, o Options) (aws.CredentialsProvider, erro
 	return assumeRole(client, o.AssumeRoleARN, o.ExternalID), nil
 }
 
+// Location returns the region that the Provider calls. Package residency holds it
+// to that.
+func (p *Provider) Location() string { return p.region }
+
 // Format implements fmt.Formatter: no verb prints credentials.
 func (p *Provider) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, p.describe()) }
 
