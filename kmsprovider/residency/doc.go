@@ -28,10 +28,7 @@
 // The [Router] is both things that a program needs: the source of root keys for
 // each scope, and the provider that dispatches by root key.
 //
-//	crypt, err := fieldcrypt.New(router, envelope.RootKeysFunc(func(s envelope.Scope) (envelope.RootKeys, error) {
-//		keys, err := router.RootKeys(s.Tenant)
-//		return envelope.RootKeys(keys), err
-//	}), nil)
+//	crypt, err := fieldcrypt.New(router, envelope.RootKeysByTenant(router.RootKeys), nil)
 //
 // # What is promised
 //

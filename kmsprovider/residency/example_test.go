@@ -54,10 +54,7 @@ func Example() {
 	check(router.CheckAll(ctx)) // at start-up
 
 	// fieldcrypt.New takes the same two arguments.
-	ring, err := envelope.NewKeyRing(router, envelope.RootKeysFunc(func(s envelope.Scope) (envelope.RootKeys, error) {
-		keys, err := router.RootKeys(s.Tenant)
-		return envelope.RootKeys(keys), err
-	}), nil)
+	ring, err := envelope.NewKeyRing(router, envelope.RootKeysByTenant(router.RootKeys), nil)
 	check(err)
 	defer ring.Close()
 

@@ -18,8 +18,8 @@ import (
 // No call was made.
 var ErrNoRegion = errors.New("no region for this tenant")
 
-// RootKeys names the root keys for a tenant's data keys, by canonical URI. It
-// converts to envelope.RootKeys.
+// RootKeys names the root keys for a tenant's data keys, by canonical URI.
+// envelope.RootKeysByTenant takes the function that returns it.
 type RootKeys struct {
 	Seal string   // wraps new data keys
 	Open []string // further ones that may open

@@ -22,12 +22,9 @@ import (
 
 // ringOver returns a key ring over a provider, under the root keys that the
 // router names.
-func ringOver(t testing.TB, r *residency.Router, p kmsprovider.Provider, opts *envelope.Options) *envelope.KeyRing {
+func ringOver(t testing.TB, r *residency.Router, p kmsprovider.Provider) *envelope.KeyRing {
 	t.Helper()
-	ring, err := envelope.NewKeyRing(p, envelope.RootKeysFunc(func(s envelope.Scope) (envelope.RootKeys, error) {
-		keys, err := r.RootKeys(s.Tenant)
-		return envelope.RootKeys(keys), err
-	}), opts)
+	ring, err := envelope.NewKeyRing(p, envelope.RootKeysByTenant(r.RootKeys), nil)
 	require.NoError(t, err)
 	return ring
 }
@@ -66,7 +63,7 @@ func TestScoreboardS25(t *testing.T) {
 	open, err := residency.New(c)
 	require.NoError(t, err)
 
-	ring, control := ringOver(t, r, r, nil), ringOver(t, open, open, nil)
+	ring, control := ringOver(t, r, r), ringOver(t, open, open)
 	defer ring.Close()
 	defer control.Close()
 	honest := map[string][]byte{}
@@ -151,7 +148,7 @@ func newHundred(t testing.TB) *hundred {
 	}
 	h.router, err = residency.New(c)
 	require.NoError(t, err)
-	ring := ringOver(t, h.router, h.router, nil)
+	ring := ringOver(t, h.router, h.router)
 	defer ring.Close()
 	seal := func(b *envelope.Binding) []byte {
 		env, err := ring.Seal(t.Context(), b, envelope.AppendString(nil, "ada@example.com"))
@@ -174,7 +171,7 @@ func newHundred(t testing.TB) *hundred {
 // p99 of the latter.
 func (h *hundred) round(t testing.TB, p kmsprovider.Provider, bad int) time.Duration {
 	t.Helper()
-	ring := ringOver(t, h.router, p, nil)
+	ring := ringOver(t, h.router, p)
 	var first, others sync.WaitGroup
 	for i, b := range h.bad[:bad] {
 		first.Go(func() { _, _ = ring.Open(t.Context(), b, h.badEnv[i]) })
