@@ -72,10 +72,7 @@ func (r *race[T]) run() (none T, err error) {
 				r.ask(patience)
 			}
 		case <-gone:
-			gone = nil
-			timer := time.NewTimer(lastWords)
-			defer timer.Stop()
-			silence = timer.C
+			gone, silence = nil, time.After(lastWords)
 		case <-silence:
 			return none, endError(r.task.what, ended(r.ctx), r.errs)
 		case res := <-r.results:

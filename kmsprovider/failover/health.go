@@ -2,7 +2,6 @@ package failover
 
 import (
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider"
@@ -95,7 +94,7 @@ func (h Health) Format(f fmt.State, _ rune) {
 		state = "asked last since " + h.Since.UTC().Format(time.RFC3339)
 	}
 	e := endpoint{provider: h.Provider}
-	_, _ = io.WriteString(f, fmt.Sprintf("%s: %s, %d failures in a row", e.name(), state, h.Failures))
+	_, _ = fmt.Fprintf(f, "%s: %s, %d failures in a row", e.name(), state, h.Failures)
 }
 
 // Health returns the state of the providers, in the order they were given to

@@ -94,13 +94,13 @@ type place struct {
 // permitted returns the providers of the region that may be called.
 func (r *Region) permitted() ([]place, error) {
 	if len(r.Call) == 0 || slices.Contains(r.Call, nil) {
-		return nil, errors.New("Call must list at least one provider, and none that is nil")
+		return nil, errors.New("Region.Call must list at least one provider, and none that is nil")
 	}
 	within := func(string) bool { return len(r.Within) == 0 }
 	for _, pattern := range r.Within {
 		g, err := parseGlob(pattern)
 		if err != nil || pattern == "" {
-			return nil, fmt.Errorf("Within: %.600q: %w", pattern, errPattern)
+			return nil, fmt.Errorf("Region.Within: %.600q: %w", pattern, errPattern)
 		}
 		others := within
 		within = func(location string) bool { return g.match(location) || others(location) }
@@ -112,7 +112,7 @@ func (r *Region) permitted() ([]place, error) {
 		if at, ok := provider.(placed); ok {
 			p.provider, p.location = at.Provider, at.location
 			if p.provider == nil || p.location == "" {
-				return nil, fmt.Errorf("Call: provider %d: At needs a location and a provider", i+1)
+				return nil, fmt.Errorf("Region.Call: provider %d: At needs a location and a provider", i+1)
 			}
 		}
 		if l, ok := p.provider.(locator); ok {
@@ -120,19 +120,19 @@ func (r *Region) permitted() ([]place, error) {
 		}
 		switch {
 		case p.location != "" && said != "" && p.location != said:
-			return nil, fmt.Errorf("Call: provider %d is said to be at %.600q, but its calls go to %.600q", i+1, p.location, said)
+			return nil, fmt.Errorf("Region.Call: provider %d is said to be at %.600q, but its calls go to %.600q", i+1, p.location, said)
 		case p.location == "":
 			p.location = said
 		}
 		if len(r.Within) > 0 && p.location == "" {
-			return nil, fmt.Errorf("Call: nobody says where the calls of provider %d (%T) go, so that it can't be told whether that is within %q: use residency.At", i+1, p.provider, r.Within)
+			return nil, fmt.Errorf("Region.Call: nobody says where the calls of provider %d (%T) go, so that it can't be told whether that is within %q: use residency.At", i+1, p.provider, r.Within)
 		}
 		if within(p.location) {
 			all = append(all, p)
 		}
 	}
 	if len(all) == 0 {
-		return nil, fmt.Errorf("Call: no provider is within %q", r.Within)
+		return nil, fmt.Errorf("Region.Call: no provider is within %q", r.Within)
 	}
 	return all, nil
 }

@@ -25,7 +25,7 @@ type bare struct {
 func TestNewRefuses(t *testing.T) {
 	w := newWorld(t)
 	w.frankfurt.CreateAlias("alias/crm", strings.TrimPrefix(w.euOld, "aws-kms://"))
-	one := []kmsprovider.Provider{w.inFrankfurt}
+	and := func(p kmsprovider.Provider) []kmsprovider.Provider { return []kmsprovider.Provider{w.inFrankfurt, p} }
 	region := func(edit func(*residency.Region)) func(*residency.Config) {
 		return func(c *residency.Config) { edit(&c.Regions[0]) }
 	}
@@ -68,20 +68,20 @@ func TestNewRefuses(t *testing.T) {
 		"elsewhere":  {region(func(r *residency.Region) { r.RootKey = w.us }), "the key is in us-east-1, but this provider calls eu-central-1"},
 		"no replica": {region(func(r *residency.Region) { r.RootKey, r.Open = w.euOld, nil }), "the key is in eu-central-1, but this provider calls eu-west-1"},
 		"another's": {region(func(r *residency.Region) {
-			r.Call, r.Within = append(one, w.inVirginia), nil
+			r.Call, r.Within = and(w.inVirginia), nil
 			r.Open = append(r.Open, w.us)
 		}), `is listed already, in the region "eu"`},
 		"twice": {region(func(r *residency.Region) { r.Open = append(r.Open, r.RootKey) }), `is listed already, in the region "eu"`},
 
 		"no provider":     {region(func(r *residency.Region) { r.Call = nil }), "Call must list at least one provider"},
-		"nil provider":    {region(func(r *residency.Region) { r.Call = append(one, nil) }), "none that is nil"},
+		"nil provider":    {region(func(r *residency.Region) { r.Call = and(nil) }), "none that is nil"},
 		"none within":     {region(func(r *residency.Region) { r.Within = []string{"ap-*"} }), `no provider is within ["ap-*"]`},
 		"bad Within":      {region(func(r *residency.Region) { r.Within = []string{"eu-["} }), `Within: "eu-[": not a pattern`},
 		"empty Within":    {region(func(r *residency.Region) { r.Within = []string{""} }), `Within: "": not a pattern`},
-		"nowhere":         {region(func(r *residency.Region) { r.Call = append(one, bare{Provider: w.inDublin}) }), "nobody says where the calls of provider 2 (residency_test.bare) go"},
-		"At nowhere":      {region(func(r *residency.Region) { r.Call = append(one, residency.At("", w.inDublin)) }), "At needs a location and a provider"},
-		"At no provider":  {region(func(r *residency.Region) { r.Call = append(one, residency.At("eu-west-1", nil)) }), "At needs a location and a provider"},
-		"At another":      {region(func(r *residency.Region) { r.Call = append(one, residency.At("eu-west-1", w.inVirginia)) }), `provider 2 is said to be at "eu-west-1", but its calls go to "us-east-1"`},
+		"nowhere":         {region(func(r *residency.Region) { r.Call = and(bare{Provider: w.inDublin}) }), "nobody says where the calls of provider 2 (residency_test.bare) go"},
+		"At nowhere":      {region(func(r *residency.Region) { r.Call = and(residency.At("", w.inDublin)) }), "At needs a location and a provider"},
+		"At no provider":  {region(func(r *residency.Region) { r.Call = and(residency.At("eu-west-1", nil)) }), "At needs a location and a provider"},
+		"At another":      {region(func(r *residency.Region) { r.Call = and(residency.At("eu-west-1", w.inVirginia)) }), `provider 2 is said to be at "eu-west-1", but its calls go to "us-east-1"`},
 		"failover option": {func(c *residency.Config) { c.Failover = &failover.Options{Patience: -1} }, "must not be negative"},
 
 		"shadowed by itself":   {rules(rule("a", "us"), rule("b", "eu"), rule("a", "eu")), `rule 3 ("a") is never reached: rule 1 ("a") before it takes all its tenants`},

@@ -14,8 +14,8 @@ import (
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider/failover"
 )
 
-// ErrNoRegion: a tenant has no home, so that there is no root key for its data.
-// No call was made.
+// ErrNoRegion says that a tenant has no home, so that there is no root key for
+// its data. No call was made.
 var ErrNoRegion = errors.New("no region for this tenant")
 
 // RootKeys names the root keys for a tenant's data keys, by canonical URI.

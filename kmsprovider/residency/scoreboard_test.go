@@ -231,4 +231,3 @@ func TestScoreboardS28(t *testing.T) {
 		fmt.Sprintf("p99 %.2fx (%v, without %v)", ratio, now.Round(100*time.Microsecond), before.Round(100*time.Microsecond)), "<= 1.2x",
 		fmt.Sprintf("one lock for all calls: %.1fx", control))
 }
-
