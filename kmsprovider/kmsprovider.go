@@ -6,9 +6,11 @@
 // interface of one method each: [Rewrapper], [Wrapper], [Checker], [Resolver].
 // [Rewrap] moves a data key to another root key by the best of them.
 //
-// Sub-packages hold the providers: awskms (AWS KMS), localkms (an embedded key
-// file), and fakekms, a server for tests. Package providertest is the
-// conformance suite that every provider runs.
+// Sub-packages hold the providers: awskms (AWS KMS) and localkms (an embedded
+// key file). Package residency routes each tenant to the root key of its region,
+// and failover asks several providers of one root key. For tests there is
+// fakekms, a server, and providertest, the conformance suite that every provider
+// runs.
 //
 // A provider that stands for several others has all of these methods, since
 // what can be done depends on the root key. Where the one behind a root key

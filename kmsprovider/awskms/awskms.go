@@ -34,8 +34,13 @@
 // A service that can't be reached, fails or gives nonsense is tried again for
 // [Options.UnreachableAfter] in all; a service that throttles is tried, with
 // exponential back-off and full jitter, until the caller's deadline, or for
-// [Options.ThrottledFor] if it has none. Refusals are never tried again. The SDK's own retries
-// are off, and retry settings of the AWS configuration have no effect.
+// [Options.ThrottledFor] if it has none. Refusals are never tried again. The
+// SDK's own retries are off, and retry settings of the AWS configuration have no
+// effect.
+//
+// While KMS throttles, all callers of a Provider share a limit: about two calls
+// are made for each that KMS takes, those of the oldest callers first. A root key
+// that is throttled by itself doesn't hold up others.
 package awskms
 
 import (
@@ -103,6 +108,7 @@ type Provider struct {
 	unreachableAfter time.Duration
 	throttledFor     time.Duration
 	pins             pins
+	limiter          *limiter
 }
 
 var (
@@ -185,6 +191,7 @@ func newProvider(cfg aws.Config, o Options) (*Provider, error) {
 		unreachableAfter: cmp.Or(o.UnreachableAfter, defaultUnreachableAfter),
 		throttledFor:     cmp.Or(o.ThrottledFor, defaultThrottledFor),
 		pins:             pins{keys: map[string]name{}, flights: map[string]*flight{}},
+		limiter:          newLimiter(),
 	}
 	p.replicas, err = replicas(o.Replicas, p.region)
 	return p, err
@@ -214,6 +221,10 @@ func credentialsOfRole(cfg aws.Config, o Options) (aws.CredentialsProvider, erro
 	}
 	return assumeRole(client, o.AssumeRoleARN, o.ExternalID), nil
 }
+
+// Location returns the region that the Provider calls. Package residency holds it
+// to that.
+func (p *Provider) Location() string { return p.region }
 
 // Format implements fmt.Formatter: no verb prints credentials.
 func (p *Provider) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, p.describe()) }

@@ -120,6 +120,7 @@ var refusals = map[string]failure{
 }
 
 const (
+	throttledAdvice  = "ask for a higher KMS request quota, or cache data keys longer"
 	wantedKind       = "a root key is a symmetric encryption key: KeySpec SYMMETRIC_DEFAULT, KeyUsage ENCRYPT_DECRYPT"
 	badCredentials   = "AWS doesn't accept the credentials"
 	otherCredentials = "check which credentials are in use"
@@ -136,7 +137,7 @@ func classifyAPI(op operation, api smithy.APIError, err error) failure {
 		f = failure{class: kmsprovider.ErrUnavailable, what: "the root key is not available for now", advice: "look at the key's state, and at its custom key store's connection"}
 	case known:
 	case throttled || status == http.StatusTooManyRequests:
-		f = failure{class: kmsprovider.ErrThrottled, what: "throttled", advice: "ask for a higher KMS request quota, or cache data keys longer"}
+		f = failure{class: kmsprovider.ErrThrottled, what: "throttled", advice: throttledAdvice}
 	case timedOut || status >= http.StatusInternalServerError:
 		f = failure{class: kmsprovider.ErrUnavailable, what: "KMS failed"}
 	default:

@@ -36,33 +36,49 @@ func (p *Provider) call(ctx context.Context, op operation, rootKey string, attem
 		last               failure
 	)
 	fail := func(f failure) error { return &callError{op: op, rootKey: rootKey, failure: f} }
+	var until time.Time
+	if _, bounded := ctx.Deadline(); !bounded {
+		until = start.Add(p.throttledFor)
+	}
 	for {
 		if end := ended(ctx); end != nil {
 			return fail(last.until(end, throttles))
 		}
+		if !p.limiter.wait(ctx, rootKey, start, until) {
+			if !errors.Is(last.class, kmsprovider.ErrThrottled) {
+				last = heldBack
+			}
+			if end := ended(ctx); end != nil {
+				return fail(last.until(end, throttles))
+			}
+			return fail(last.withoutDeadline(throttles, p.throttledFor))
+		}
 		began := time.Now()
 		err := p.try(ctx, min(p.unreachableAfter/2, max(p.unreachableAfter-away, p.unreachableAfter/20)), attempt)
 		if err == nil {
+			p.limiter.answered(rootKey)
 			return nil
 		}
 		f := classify(ctx, op, err)
 		var wait time.Duration
 		switch {
 		case isEnd(f.class):
+			p.limiter.unanswered(rootKey)
 			return fail(last.until(f.class, throttles))
 		case errors.Is(f.class, kmsprovider.ErrThrottled):
 			// Full jitter: whoever was throttled together comes back apart.
+			p.limiter.throttled(rootKey)
 			wait = rand.N(exponential(throttleBase, throttleMost, throttles)) //nolint:gosec // jitter, not a secret
 			throttles++
-			if _, bounded := ctx.Deadline(); !bounded {
-				left := p.throttledFor - time.Since(start)
+			if !until.IsZero() {
+				left := time.Until(until)
 				if left <= 0 {
-					f.what += fmt.Sprintf(" %d times in %v, and the caller set no deadline", throttles, p.throttledFor)
-					return fail(f)
+					return fail(f.withoutDeadline(throttles, p.throttledFor))
 				}
 				wait = min(wait, left)
 			}
 		case errors.Is(f.class, kmsprovider.ErrUnavailable):
+			p.limiter.unanswered(rootKey)
 			most := exponential(p.unreachableAfter/40, p.unreachableAfter/4, outages)
 			wait = most/2 + rand.N(most/2+1) //nolint:gosec // jitter, not a secret
 			outages++
@@ -74,6 +90,7 @@ func (p *Provider) call(ctx context.Context, op operation, rootKey string, attem
 		case f.skewed && !skewed:
 			skewed = true // once more, with the clock that the SDK has corrected
 		default:
+			p.limiter.answered(rootKey)
 			return fail(f)
 		}
 		last = f
@@ -90,13 +107,28 @@ func (p *Provider) try(ctx context.Context, most time.Duration, attempt func(con
 	return attempt(ctx)
 }
 
+// heldBack is a call that was never sent, since KMS throttles those before it.
+var heldBack = failure{class: kmsprovider.ErrThrottled, what: "held back, since KMS throttles the calls before it", advice: throttledAdvice}
+
+// withoutDeadline is what a caller is told who would have waited for ever.
+func (f failure) withoutDeadline(throttles int, waited time.Duration) failure {
+	if throttles > 0 {
+		f.what += fmt.Sprintf(" %d times", throttles)
+	}
+	f.what += fmt.Sprintf(" in %v, and the caller set no deadline", waited)
+	return f
+}
+
 // until turns the last failure before the end of the caller's context into
 // what the caller is told. A deadline that ended while KMS throttled is both;
 // a cancelled caller asked for the end and is told just that.
 func (f failure) until(end error, throttles int) failure {
 	if errors.Is(f.class, kmsprovider.ErrThrottled) && errors.Is(end, context.DeadlineExceeded) {
 		f.also = context.DeadlineExceeded
-		f.what += fmt.Sprintf(" %d times until the caller's deadline", throttles)
+		if throttles > 0 {
+			f.what += fmt.Sprintf(" %d times", throttles)
+		}
+		f.what += " until the caller's deadline"
 		return f
 	}
 	told := failure{class: context.Canceled, what: "the caller cancelled the call", requestID: f.requestID}

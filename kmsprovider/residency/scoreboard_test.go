@@ -1,0 +1,233 @@
+package residency_test
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/fieldcrypt/fieldcrypt-go/envelope"
+	"github.com/fieldcrypt/fieldcrypt-go/internal/scoreboard"
+	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider"
+	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider/awskms"
+	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider/fakekms"
+	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider/residency"
+)
+
+// ringOver returns a key ring over a provider, under the root keys that the
+// router names.
+func ringOver(t testing.TB, r *residency.Router, p kmsprovider.Provider) *envelope.KeyRing {
+	t.Helper()
+	ring, err := envelope.NewKeyRing(p, envelope.RootKeysByTenant(r.RootKeys), nil)
+	require.NoError(t, err)
+	return ring
+}
+
+var email = envelope.MustField("Contacts", "email")
+
+func at(tenant, class string) *envelope.Binding {
+	return &envelope.Binding{Scope: envelope.Scope{Tenant: tenant, Class: class}, Field: email, Record: "42"}
+}
+
+// underRootKey is an inline envelope with another root key in its header.
+func underRootKey(t testing.TB, env []byte, rootKey string) []byte {
+	t.Helper()
+	const uri = 1 + 1 + 1 + 32 // magic, version, mode, key ID
+	n := int(binary.BigEndian.Uint16(env[uri:]))
+	return slices.Concat(env[:uri], binary.BigEndian.AppendUint16(nil, uint16(len(rootKey))), []byte(rootKey), env[uri+2+n:])
+}
+
+// TestScoreboardS25: envelopes that name a root key outside of the router's
+// configuration, or one of another tenant. The control is a router that opens
+// under whatever it is told of.
+func TestScoreboardS25(t *testing.T) {
+	w := newWorld(t)
+	c := w.config()
+	c.Tenants = nil
+	tenants := []string{"acme", "eu-x", "us-x"}
+	homes := map[string]residency.Home{"acme": {Region: "acme"}, "eu-x": {Region: "eu"}, "us-x": {Region: "us"}}
+	c.Place = func(tenant string) (residency.Home, error) { return homes[tenant], nil }
+	r, err := residency.New(c)
+	require.NoError(t, err)
+	c.Place = func(tenant string) (residency.Home, error) {
+		home := homes[tenant]
+		home.From = slices.DeleteFunc([]string{"eu", "us", "acme"}, func(name string) bool { return name == home.Region })
+		return home, nil
+	}
+	open, err := residency.New(c)
+	require.NoError(t, err)
+
+	ring, control := ringOver(t, r, r), ringOver(t, open, open)
+	defer ring.Close()
+	defer control.Close()
+	honest := map[string][]byte{}
+	for _, tenant := range tenants {
+		honest[tenant], err = ring.Seal(t.Context(), at(tenant, ""), envelope.AppendString(nil, "ada@example.com"))
+		require.NoError(t, err)
+	}
+	outside := w.unrouted()[1:]
+	w.calls()
+
+	n, accepted, calls, controlCalls := scoreboard.Count(1000, 10_000), 0, 0, 0
+	for i := range n {
+		tenant := tenants[i%len(tenants)]
+		keys, err := r.RootKeys(tenant)
+		require.NoError(t, err)
+		others := slices.DeleteFunc(r.URIs(), func(uri string) bool { return uri == keys.Seal || slices.Contains(keys.Open, uri) })
+		foreign := slices.Concat(others, outside)
+		env := underRootKey(t, honest[tenant], foreign[i/len(tenants)%len(foreign)])
+		_, err = ring.Open(t.Context(), at(tenant, ""), env)
+		if err == nil {
+			accepted++
+		}
+		require.ErrorIs(t, err, envelope.ErrRootKeyNotAllowed)
+		c := w.calls()
+		calls += c[0] + c[1] + c[2]
+		if i < 100 {
+			_, _ = control.Open(t.Context(), at(tenant, ""), env)
+			c = w.calls()
+			controlCalls += c[0] + c[1] + c[2]
+		}
+	}
+	for _, tenant := range tenants {
+		_, err := ring.Open(t.Context(), at(tenant, ""), honest[tenant])
+		require.NoError(t, err)
+	}
+	scoreboard.Row(t, "S25", calls == 0 && accepted == 0 && controlCalls > 0,
+		fmt.Sprintf("by the router: %d calls, %d of %d accepted", calls, accepted, n), "0 calls, 0 accepted",
+		fmt.Sprintf("every tenant opens under every root key: %d calls", controlCalls))
+}
+
+// oneLock is what a provider mustn't be: it holds a lock during calls.
+type oneLock struct {
+	kmsprovider.Provider
+	mu sync.Mutex
+}
+
+func (p *oneLock) Unwrap(ctx context.Context, rootKey string, wrapped []byte, ec kmsprovider.EncryptionContext) ([]byte, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.Provider.Unwrap(ctx, rootKey, wrapped, ec)
+}
+
+// hundred is 100 tenants, each with a root key of its own, which one provider
+// calls for all, and a data key for each of them in the hands of no process.
+type hundred struct {
+	server  *fakekms.Server
+	router  *residency.Router
+	tenants []string
+	sealed  map[string][]byte
+	bad     []*envelope.Binding // of the first tenant, each with a data key of its own
+	badEnv  [][]byte
+	badKey  string
+}
+
+const slowAnswer = 50 * time.Millisecond
+
+func newHundred(t testing.TB) *hundred {
+	t.Helper()
+	h := &hundred{server: fakekms.New(fakekms.Options{}), sealed: map[string][]byte{}}
+	t.Cleanup(h.server.Close)
+	p, err := awskms.New(h.server.Config(), nil)
+	require.NoError(t, err)
+	c := residency.Config{}
+	for i := range 100 {
+		name, arn := fmt.Sprintf("tenant-%02d", i), h.server.CreateKey(fakekms.KeyOptions{})
+		h.tenants = append(h.tenants, name)
+		c.Regions = append(c.Regions, residency.Region{Name: name, RootKey: "aws-kms://" + arn, Call: []kmsprovider.Provider{p}})
+		c.Tenants = append(c.Tenants, residency.Rule{Tenant: name, Region: name})
+		if i == 0 {
+			h.badKey = arn
+		}
+	}
+	h.router, err = residency.New(c)
+	require.NoError(t, err)
+	ring := ringOver(t, h.router, h.router)
+	defer ring.Close()
+	seal := func(b *envelope.Binding) []byte {
+		env, err := ring.Seal(t.Context(), b, envelope.AppendString(nil, "ada@example.com"))
+		require.NoError(t, err)
+		return env
+	}
+	for _, tenant := range h.tenants {
+		h.sealed[tenant] = seal(at(tenant, ""))
+	}
+	for i := range 40 {
+		b := at(h.tenants[0], fmt.Sprintf("class-%02d", i))
+		h.bad, h.badEnv = append(h.bad, b), append(h.badEnv, seal(b))
+	}
+	h.server.Inject(fakekms.Fault{Delay: slowAnswer})
+	return h
+}
+
+// round starts a process that knows no data key yet and lets the first tenant
+// load some of its own, then 16 callers one of each other tenant. It returns the
+// p99 of the latter.
+func (h *hundred) round(t testing.TB, p kmsprovider.Provider, bad int) time.Duration {
+	t.Helper()
+	ring := ringOver(t, h.router, p)
+	var first, others sync.WaitGroup
+	for i, b := range h.bad[:bad] {
+		first.Go(func() { _, _ = ring.Open(t.Context(), b, h.badEnv[i]) })
+	}
+	time.Sleep(2 * time.Millisecond)
+	var mu sync.Mutex
+	var took []time.Duration
+	queue := make(chan string)
+	for range 16 {
+		others.Go(func() {
+			for tenant := range queue {
+				start := time.Now()
+				_, err := ring.Open(t.Context(), at(tenant, ""), h.sealed[tenant])
+				d := time.Since(start)
+				if err != nil && !errors.Is(err, kmsprovider.ErrUnavailable) {
+					t.Errorf("%s: %v", tenant, err)
+				}
+				mu.Lock()
+				took = append(took, d)
+				mu.Unlock()
+			}
+		})
+	}
+	for _, tenant := range h.tenants[1:] {
+		queue <- tenant
+	}
+	close(queue)
+	others.Wait()
+	require.NoError(t, ring.Close()) // also ends what hangs
+	first.Wait()
+	slices.Sort(took)
+	return took[len(took)*99/100]
+}
+
+// TestScoreboardS28: one tenant's root key hangs. It is real time; rounds with
+// and without take turns, and the medians of their p99s are compared.
+func TestScoreboardS28(t *testing.T) {
+	h := newHundred(t)
+	hang := func() func() {
+		return h.server.Inject(fakekms.Fault{Keys: []string{h.badKey}, Break: fakekms.Hang})
+	}
+	h.round(t, h.router, len(h.bad)) // connections
+	var with, without []time.Duration
+	for range scoreboard.Count(11, 101) {
+		without = append(without, h.round(t, h.router, len(h.bad)))
+		end := hang()
+		with = append(with, h.round(t, h.router, len(h.bad)))
+		end()
+	}
+	before, now := scoreboard.Median(without), scoreboard.Median(with)
+	ratio := float64(now) / float64(before)
+
+	end := hang()
+	control := float64(h.round(t, &oneLock{Provider: h.router}, 2)) / float64(before)
+	end()
+	scoreboard.Row(t, "S28", ratio <= 1.2 && control > 1.2,
+		fmt.Sprintf("p99 %.2fx (%v, without %v)", ratio, now.Round(100*time.Microsecond), before.Round(100*time.Microsecond)), "<= 1.2x",
+		fmt.Sprintf("one lock for all calls: %.1fx", control))
+}
