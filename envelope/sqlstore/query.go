@@ -108,10 +108,15 @@ func (n names) page(f *envelope.Filter, after envelope.KeyName, limit int) (quer
 			add("(tenant, class, purpose, key_id) > (?, ?, ?, ?)", key...)
 		}
 	}
-	query = "SELECT " + columns + " FROM {keys}"
+	condition := ""
 	if len(where) > 0 {
-		query += " WHERE " + strings.Join(where, " AND ")
+		condition = " WHERE " + strings.Join(where, " AND ")
 	}
-	query += " ORDER BY tenant, class, purpose, key_id LIMIT ?"
+	if n.dialect == MariaDB {
+		// It takes values for text, and then sorts even what an index has in
+		// order.
+		condition = strings.ReplaceAll(condition, "?", "CAST(? AS BINARY)")
+	}
+	query = "SELECT " + columns + " FROM {keys}" + condition + " ORDER BY tenant, class, purpose, key_id LIMIT ?"
 	return n.dialect.bind(n.fill(query)), append(args, int64(limit))
 }
