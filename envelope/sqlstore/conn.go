@@ -45,7 +45,7 @@ func (s *Store) run(ctx context.Context, db *sql.DB, what fmt.Stringer, work fun
 		if err == nil || isAnswer(err) {
 			return err
 		}
-		if ctx.Err() != nil {
+		if over(ctx) != nil {
 			return s.interrupted(ctx, db, what)
 		}
 		switch k := kindOf(err); {
@@ -82,9 +82,21 @@ func fail(what fmt.Stringer, k kind, err error) error {
 // else: what the driver makes of that differs.
 func (s *Store) interrupted(ctx context.Context, db *sql.DB, what fmt.Stringer) error {
 	if stats := db.Stats(); stats.MaxOpenConnections > 0 && stats.InUse >= stats.MaxOpenConnections {
-		return fmt.Errorf("sqlstore: %s: all %d connections of the pool are in use: %w", what, stats.MaxOpenConnections, ctx.Err())
+		return fmt.Errorf("sqlstore: %s: all %d connections of the pool are in use: %w", what, stats.MaxOpenConnections, over(ctx))
 	}
-	return fmt.Errorf("sqlstore: %s: %w", what, ctx.Err())
+	return fmt.Errorf("sqlstore: %s: %w", what, over(ctx))
+}
+
+// over is ctx.Err, and doesn't come later than the deadline: what a driver hands
+// the deadline to may give up a moment before the context does.
+func over(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
+		return context.DeadlineExceeded
+	}
+	return nil
 }
 
 // pause waits a random time that grows with the attempts, and reports whether

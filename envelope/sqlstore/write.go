@@ -195,13 +195,10 @@ func (s *Store) Update(ctx context.Context, old, rec envelope.Record) error {
 }
 
 func (s *Store) update(ctx context.Context, c *sql.Conn, p place, old, rec *envelope.Record) error {
-	allowed := old.State != envelope.StateDestroyed && (rec.State != envelope.StateActive || old.State == envelope.StateActive)
-	if allowed {
-		if s.dialect == SQLite {
-			defer secureDelete(ctx, c)()
-		}
+	destroy := rec.State == envelope.StateDestroyed
+	if old.State != envelope.StateDestroyed && (rec.State != envelope.StateActive || old.State == envelope.StateActive) {
 		var wrapped any
-		if rec.State != envelope.StateDestroyed {
+		if !destroy {
 			wrapped = rec.Wrapped
 		}
 		args := []any{
@@ -209,7 +206,15 @@ func (s *Store) update(ctx context.Context, c *sql.Conn, p place, old, rec *enve
 			seconds(rec.Change.At), text(rec.Change.By), text(rec.Change.Why),
 		}
 		args = append(append(args, p.key(old.KeyID)...), string(old.State), []byte(old.RootKey), old.Wrapped)
+		restore := func() {}
+		if s.dialect == SQLite {
+			restore = secureDelete(ctx, c)
+		}
 		n, err := affected(ctx, c, s.query.update, args)
+		restore()
+		if n > 0 && destroy && s.dialect == SQLite {
+			emptyWAL(ctx, c)
+		}
 		if n > 0 || err != nil {
 			return err
 		}
@@ -228,24 +233,33 @@ func (s *Store) update(ctx context.Context, c *sql.Conn, p place, old, rec *enve
 	return envelope.ErrConflict
 }
 
+// What follows has SQLite leave less of a wrapped key in its files. It is an effort
+// and no promise: copies of a row that were moved before remain until VACUUM.
+
+// emptyWAL writes the write-ahead log into the database and cuts it off, if there
+// is one and nobody reads from it.
+func emptyWAL(ctx context.Context, c *sql.Conn) {
+	_ = pragma(ctx, c, "wal_checkpoint(TRUNCATE)")
+}
+
 // secureDelete has SQLite overwrite what is deleted on this connection, until
-// the function it returns is called. It is an effort and no promise: copies of
-// a row that were moved before may remain in the file until VACUUM.
+// the function it returns is called.
 func secureDelete(ctx context.Context, c *sql.Conn) (restore func()) {
 	before := int64(-1)
 	_ = each(ctx, c, "PRAGMA secure_delete", nil, func(scan func(...any) error) error { return scan(&before) })
 	if before < 0 || before == 1 {
 		return func() {}
 	}
-	set := func(ctx context.Context, value string) {
-		_ = each(ctx, c, "PRAGMA secure_delete = "+value, nil, func(func(...any) error) error { return nil })
-	}
-	set(ctx, "ON")
+	_ = pragma(ctx, c, "secure_delete = ON")
 	return func() {
+		value := "OFF"
 		if before == 2 {
-			set(context.WithoutCancel(ctx), "FAST")
-		} else {
-			set(context.WithoutCancel(ctx), "OFF")
+			value = "FAST"
 		}
+		_ = pragma(context.WithoutCancel(ctx), c, "secure_delete = "+value)
 	}
+}
+
+func pragma(ctx context.Context, c *sql.Conn, text string) error {
+	return each(ctx, c, "PRAGMA "+text, nil, func(func(...any) error) error { return nil })
 }

@@ -4,8 +4,17 @@ import (
 	"testing"
 
 	"github.com/fieldcrypt/fieldcrypt-go/envelope"
+	"github.com/fieldcrypt/fieldcrypt-go/envelope/sqlstore"
 	"github.com/fieldcrypt/fieldcrypt-go/envelope/storetest"
 )
+
+// conformsWith runs the suite on stores that open opens.
+func conformsWith(t *testing.T, open func() *sqlstore.Store) {
+	storetest.Run(t, storetest.Harness{
+		New:    func(testing.TB) envelope.KeyStore { return open() },
+		Reopen: func(testing.TB, envelope.KeyStore) envelope.KeyStore { return open() },
+	})
+}
 
 // conforms runs the suite for key stores. Each store has a pool of its own, as
 // another process would.

@@ -21,8 +21,16 @@ const postgresURL = "FIELDCRYPT_TEST_POSTGRES_URL"
 
 func init() { databases["postgres"] = postgres }
 
-// postgres makes a schema.
+// postgres makes a schema, which connections find by themselves.
 func postgres(t testing.TB) database {
+	t.Helper()
+	d, schema := postgresSchema(t)
+	d.dsn = withParameter(t, d.dsn, "search_path", schema)
+	return d
+}
+
+// postgresSchema makes a schema that connections don't find.
+func postgresSchema(t testing.TB) (database, string) {
 	t.Helper()
 	url := os.Getenv(postgresURL)
 	if url == "" {
@@ -38,7 +46,19 @@ func postgres(t testing.TB) database {
 		_, err := admin.Exec("DROP SCHEMA " + schema + " CASCADE")
 		require.NoError(t, err)
 	})
-	return database{dialect: sqlstore.Postgres, driver: "pgx", dsn: url, opts: sqlstore.Options{Schema: schema}}
+	return database{dialect: sqlstore.Postgres, driver: "pgx", dsn: url}, schema
+}
+
+// The options name the schema.
+func TestSchemaOfPostgres(t *testing.T) {
+	d, schema := postgresSchema(t)
+	d.opts.Schema = schema
+	conforms(t, d)
+	text, err := sqlstore.DDL(d.dialect, &d.opts)
+	require.NoError(t, err)
+	run(t, d.pool(t), text) // all of it at once
+	require.NoError(t, openOnly(t, d, d.pool(t)))
+	require.ErrorIs(t, openOnly(t, database{dialect: d.dialect}, d.pool(t)), sqlstore.ErrNoTables)
 }
 
 func TestReadOnlyPostgres(t *testing.T) {
@@ -49,7 +69,7 @@ func TestReadOnlyPostgres(t *testing.T) {
 	readOnly(t, d, rec)
 }
 
-func withParameter(t *testing.T, dsn, name, value string) string {
+func withParameter(t testing.TB, dsn, name, value string) string {
 	t.Helper()
 	u, err := url.Parse(dsn)
 	require.NoError(t, err)
@@ -81,15 +101,16 @@ func TestConformanceWithSettingsOfPostgres(t *testing.T) {
 // The role of a service needs no right to make tables, and one that lacks it
 // and needs it is told.
 func TestLeastRights(t *testing.T) {
-	d := postgres(t)
+	d, schema := postgresSchema(t)
+	d.opts.Schema = schema
 	admin := d.pool(t)
-	role := "role_" + d.opts.Schema
-	exec(t, admin, "CREATE ROLE "+role+" LOGIN")
+	role := "role_" + schema
+	run(t, admin, "CREATE ROLE "+role+" LOGIN")
 	t.Cleanup(func() {
 		_, err := admin.Exec("DROP OWNED BY " + role + "; DROP ROLE " + role)
 		require.NoError(t, err)
 	})
-	exec(t, admin, "GRANT USAGE ON SCHEMA "+d.opts.Schema+" TO "+role)
+	run(t, admin, "GRANT USAGE ON SCHEMA "+schema+" TO "+role)
 	service := d
 	u, err := url.Parse(d.dsn)
 	require.NoError(t, err)
@@ -98,10 +119,10 @@ func TestLeastRights(t *testing.T) {
 
 	_, err = sqlstore.Open(t.Context(), service.pool(t), d.dialect, &d.opts)
 	require.ErrorContains(t, err, "sqlstore: making the tables of ")
-	require.ErrorContains(t, err, "permission denied for schema "+d.opts.Schema)
+	require.ErrorContains(t, err, "permission denied for schema "+schema)
 
 	require.NoError(t, sqlstore.Migrate(t.Context(), admin, d.dialect, &d.opts))
-	exec(t, admin, "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA "+d.opts.Schema+" TO "+role)
+	run(t, admin, "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA "+schema+" TO "+role)
 	conforms(t, service)
 }
 

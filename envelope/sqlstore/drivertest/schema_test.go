@@ -13,15 +13,14 @@ import (
 	"github.com/fieldcrypt/fieldcrypt-go/envelope/sqlstore"
 )
 
-// table is a table of the store, as SQL names it.
-func (d database) table(suffix string) string {
-	if d.opts.Schema != "" {
-		return d.opts.Schema + "." + sqlstore.DefaultTable + suffix
-	}
-	return sqlstore.DefaultTable + suffix
-}
+// The tables of a store whose options name none.
+const (
+	keys     = sqlstore.DefaultTable
+	claims   = keys + "_claims"
+	versions = keys + "_version"
+)
 
-func exec(t testing.TB, db *sql.DB, query string, args ...any) {
+func run(t testing.TB, db *sql.DB, query string, args ...any) {
 	t.Helper()
 	_, err := db.ExecContext(t.Context(), query, args...)
 	require.NoError(t, err, query)
@@ -128,22 +127,22 @@ func TestHalfMigrated(t *testing.T) {
 		mends bool // by migrating
 	}{
 		{"no table of claims", func(t *testing.T, d database, db *sql.DB) {
-			exec(t, db, "DROP TABLE "+d.table("_claims"))
+			run(t, db, "DROP TABLE "+claims)
 		}, "fieldcrypt_keys_claims", true},
 		{"no table of versions", func(t *testing.T, d database, db *sql.DB) {
-			exec(t, db, "DROP TABLE "+d.table("_version"))
+			run(t, db, "DROP TABLE "+versions)
 		}, "fieldcrypt_keys_version", true},
 		{"no table of keys", func(t *testing.T, d database, db *sql.DB) {
-			exec(t, db, "DROP TABLE "+d.table(""))
+			run(t, db, "DROP TABLE "+keys)
 		}, "is missing: run sqlstore.Migrate", true},
 		{"no version", func(t *testing.T, d database, db *sql.DB) {
-			exec(t, db, "DELETE FROM "+d.table("_version"))
+			run(t, db, "DELETE FROM "+versions)
 		}, "is empty: run sqlstore.Migrate", true},
 		{"a version that was not finished", func(t *testing.T, d database, db *sql.DB) {
-			exec(t, db, "UPDATE "+d.table("_version")+" SET finished = 0")
+			run(t, db, "UPDATE "+versions+" SET finished = 0")
 		}, "version 1 was begun and not finished: run sqlstore.Migrate, which goes on where it ended", true},
 		{"a missing column", func(t *testing.T, d database, db *sql.DB) {
-			exec(t, db, "ALTER TABLE "+d.table("")+" DROP COLUMN changed_why")
+			run(t, db, "ALTER TABLE "+keys+" DROP COLUMN changed_why")
 		}, "a column is missing: ", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -174,13 +173,13 @@ func TestNewerTables(t *testing.T) {
 	everywhere(t, func(t *testing.T, d database) {
 		db := d.pool(t)
 		require.NoError(t, sqlstore.Migrate(t.Context(), db, d.dialect, &d.opts))
-		version := "INSERT INTO " + d.table("_version") + " (version, needs, finished) VALUES "
+		version := "INSERT INTO " + versions + " (version, needs, finished) VALUES "
 
-		exec(t, db, version+"(2, 1, 1)")
+		run(t, db, version+"(2, 1, 1)")
 		require.NoError(t, openOnly(t, d, db), "a change that older processes don't mind")
 		require.NoError(t, sqlstore.Migrate(t.Context(), db, d.dialect, &d.opts))
 
-		exec(t, db, version+"(3, 2, 1)")
+		run(t, db, version+"(3, 2, 1)")
 		opts := d.opts
 		_, err := sqlstore.Open(t.Context(), db, d.dialect, &opts)
 		for _, err := range []error{err, openOnly(t, d, db), sqlstore.Migrate(t.Context(), db, d.dialect, &d.opts)} {
@@ -195,11 +194,11 @@ func TestNewerTablesThatAreBeingMade(t *testing.T) {
 	everywhere(t, func(t *testing.T, d database) {
 		db := d.pool(t)
 		require.NoError(t, sqlstore.Migrate(t.Context(), db, d.dialect, &d.opts))
-		exec(t, db, "INSERT INTO "+d.table("_version")+" (version, needs, finished) VALUES (2, 2, 0)")
+		run(t, db, "INSERT INTO "+versions+" (version, needs, finished) VALUES (2, 2, 0)")
 		err := sqlstore.Migrate(t.Context(), db, d.dialect, &d.opts)
 		require.ErrorIs(t, err, sqlstore.ErrNewerTables)
 		var finished int
-		require.NoError(t, db.QueryRow("SELECT finished FROM "+d.table("_version")+" WHERE version = 2").Scan(&finished))
+		require.NoError(t, db.QueryRow("SELECT finished FROM "+versions+" WHERE version = 2").Scan(&finished))
 		require.Zero(t, finished)
 	})
 }
