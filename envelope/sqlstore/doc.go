@@ -26,6 +26,17 @@
 // What a database rolls back because of deadlocks, locks or serialization
 // failures is tried again, at random intervals, for ten seconds.
 //
+// # Durability
+//
+// A data key that is lost takes with it all that was sealed with it, so a key
+// must be on disk before it is used. Databases see to that unless they are told
+// otherwise: PostgreSQL by synchronous_commit = off, MariaDB by
+// innodb_flush_log_at_trx_commit = 0 or 2, SQLite by synchronous = NORMAL with a
+// write-ahead log, or OFF. That costs nothing only where the sealed rows are in
+// the same database, whose log then loses them too. A failover to a replica that
+// lags loses the keys of that time: replicate synchronously, or keep keys and
+// rows together. Replicas otherwise serve reads: see Options.Replica.
+//
 // # SQLite
 //
 // Several processes on one machine may share a file, on a file system that has
@@ -35,11 +46,10 @@
 //	file:keys.db?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=secure_delete(1)
 //
 // With WAL, readers don't wait for writers. With busy_timeout a writer waits for
-// its turn inside SQLite, which costs less than the store's own repetitions. With
-// synchronous(NORMAL) a power failure may take back the last keys, and what was
-// sealed with them is lost. A database in memory lives as long as its
-// connections, and each connection has one of its own: SetMaxOpenConns(1),
-// SetMaxIdleConns(1) and SetConnMaxLifetime(0) keep it.
+// its turn inside SQLite, which costs less than the store's own repetitions. A
+// database in memory lives as long as its connections, and each connection has
+// one of its own: SetMaxOpenConns(1), SetMaxIdleConns(1) and SetConnMaxLifetime(0)
+// keep it.
 //
 // # What is gone when a key is destroyed
 //
