@@ -1,0 +1,473 @@
+package sqlstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/fieldcrypt/fieldcrypt-go/envelope"
+	"github.com/fieldcrypt/fieldcrypt-go/envelope/storetest"
+)
+
+// A library holds stores in memory and watches how they are opened and closed.
+type library struct {
+	mu      sync.Mutex
+	stores  map[string]*envelope.MemoryStore
+	open    map[string]int // how often each is open now
+	most    int            // of all that were open at once
+	opened  int
+	routers int
+	inUse   atomic.Int64
+	failing error
+	slow    time.Duration
+}
+
+// A watched store fails the test if it is used when it is closed.
+type watched struct {
+	*envelope.MemoryStore
+	l      *library
+	name   string
+	closed atomic.Bool
+}
+
+func newLibrary() *library {
+	return &library{stores: map[string]*envelope.MemoryStore{}, open: map[string]int{}}
+}
+
+func (l *library) get(_ context.Context, name string) (envelope.KeyStore, error) {
+	time.Sleep(l.slow)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.failing != nil {
+		return nil, l.failing
+	}
+	if l.stores[name] == nil {
+		l.stores[name] = envelope.NewMemoryStore()
+	}
+	l.open[name]++
+	l.opened++
+	n := 0
+	for _, k := range l.open {
+		n += k
+	}
+	l.most = max(l.most, n)
+	return &watched{MemoryStore: l.stores[name], l: l, name: name}, nil
+}
+
+func (l *library) names(context.Context) ([]string, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var all []string
+	for name := range l.stores {
+		all = append(all, name)
+	}
+	return all, nil
+}
+
+func (w *watched) Close() error {
+	if w.closed.Swap(true) {
+		return errors.New("closed twice")
+	}
+	w.l.mu.Lock()
+	defer w.l.mu.Unlock()
+	w.l.open[w.name]--
+	return nil
+}
+
+var errUsedClosed = errors.New("used when it was closed")
+
+func (w *watched) Active(ctx context.Context, scope envelope.Scope, purpose envelope.Purpose) (envelope.Record, error) {
+	w.l.inUse.Add(1)
+	defer w.l.inUse.Add(-1)
+	if w.closed.Load() {
+		return envelope.Record{}, errUsedClosed
+	}
+	time.Sleep(w.l.slow)
+	if w.closed.Load() {
+		return envelope.Record{}, errUsedClosed
+	}
+	return w.MemoryStore.Active(ctx, scope, purpose)
+}
+
+// byLength spreads tenants over stores.
+func byLength(stores int) func(envelope.Scope) (string, error) {
+	return func(s envelope.Scope) (string, error) {
+		sum := 0
+		for _, c := range []byte(s.Tenant + "/" + s.Class) {
+			sum += int(c)
+		}
+		return fmt.Sprintf("store-%d", sum%stores), nil
+	}
+}
+
+func newRouter(t testing.TB, route func(envelope.Scope) (string, error), l *library, opts *RouterOptions) *Router {
+	t.Helper()
+	r, err := NewRouter(route, l.get, opts)
+	require.NoError(t, err)
+	l.routers++
+	t.Cleanup(func() {
+		require.NoError(t, r.Close())
+		l.routers--
+		for name, n := range l.open {
+			require.True(t, n == 0 || l.routers > 0, "%s was not closed", name)
+		}
+	})
+	return r
+}
+
+// A router passes the suite for key stores, with its stores closed and opened
+// all the time.
+func TestRouterConforms(t *testing.T) {
+	for _, limit := range []int{1, 64} {
+		l := newLibrary()
+		opts := &RouterOptions{Stores: l.names, MaxOpen: limit}
+		storetest.Run(t, storetest.Harness{
+			New:    func(t testing.TB) envelope.KeyStore { return newRouter(t, byLength(7), l, opts) },
+			Reopen: func(t testing.TB, _ envelope.KeyStore) envelope.KeyStore { return newRouter(t, byLength(7), l, opts) },
+		})
+		require.LessOrEqual(t, l.most, 2*limit)
+		require.Len(t, l.stores, 7)
+	}
+}
+
+func record(tenant string, id byte) envelope.Record {
+	return envelope.Record{
+		KeyID: envelope.KeyID{id}, Scope: envelope.Scope{Tenant: tenant, Class: "crm"}, Purpose: "data",
+		RootKey: "example-kms://eu", Wrapped: []byte{1}, Created: time.Unix(1, 0),
+	}
+}
+
+func TestRouterOpensOnceForAll(t *testing.T) {
+	l := newLibrary()
+	l.slow = 20 * time.Millisecond
+	r := newRouter(t, byLength(1), l, nil)
+	var wg sync.WaitGroup
+	for range 50 {
+		wg.Go(func() {
+			if _, err := r.Active(t.Context(), acme, "data"); !errors.Is(err, envelope.ErrKeyNotFound) {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	require.Equal(t, 1, l.opened)
+}
+
+// One in use is never closed, and never are more open than allowed, however
+// many want others.
+func TestRouterUnderPressure(t *testing.T) {
+	l := newLibrary()
+	l.slow = time.Millisecond
+	r := newRouter(t, func(s envelope.Scope) (string, error) { return s.Tenant, nil }, l, &RouterOptions{MaxOpen: 3})
+	var wg sync.WaitGroup
+	for i := range 40 {
+		wg.Go(func() {
+			for j := range 20 {
+				scope := envelope.Scope{Tenant: fmt.Sprint((i*7 + j*3) % 11)}
+				if _, err := r.Active(t.Context(), scope, "data"); !errors.Is(err, envelope.ErrKeyNotFound) {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	require.LessOrEqual(t, l.most, 3)
+	require.Greater(t, l.opened, 11, "none was closed and opened again: the test shows nothing")
+}
+
+// The one that was not used for the longest time makes room.
+func TestRouterClosesTheLeastRecentlyUsed(t *testing.T) {
+	l := newLibrary()
+	r := newRouter(t, func(s envelope.Scope) (string, error) { return s.Tenant, nil }, l, &RouterOptions{MaxOpen: 2})
+	use := func(tenant string) {
+		_, err := r.Active(t.Context(), envelope.Scope{Tenant: tenant}, "data")
+		require.ErrorIs(t, err, envelope.ErrKeyNotFound)
+	}
+	use("a")
+	use("b")
+	use("a")
+	use("c") // closes b
+	require.Equal(t, 3, l.opened)
+	use("a")
+	require.Equal(t, 3, l.opened, "a was closed though it was used after b")
+	use("b")
+	require.Equal(t, 4, l.opened)
+}
+
+// A caller that can't have a store waits, as long as its context lasts.
+func TestRouterWaitsForAPlace(t *testing.T) {
+	l := newLibrary()
+	l.slow = 300 * time.Millisecond
+	r := newRouter(t, func(s envelope.Scope) (string, error) { return s.Tenant, nil }, l, &RouterOptions{MaxOpen: 1})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _ = r.Active(t.Context(), envelope.Scope{Tenant: "a"}, "data")
+	}()
+	for l.inUse.Load() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	_, err := r.Active(ctx, envelope.Scope{Tenant: "b"}, "data")
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.ErrorContains(t, err, `waiting for the store "b": all 1 open stores are in use (RouterOptions.MaxOpen)`)
+	_, err = r.Active(t.Context(), envelope.Scope{Tenant: "b"}, "data")
+	require.ErrorIs(t, err, envelope.ErrKeyNotFound)
+	<-done
+}
+
+// One caller's impatience isn't the others' failure.
+func TestRouterOpeningOutlivesItsFirstCaller(t *testing.T) {
+	l := newLibrary()
+	l.slow = 50 * time.Millisecond
+	r := newRouter(t, byLength(1), l, nil)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	_, err := r.Active(ctx, acme, "data")
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.ErrorContains(t, err, `waiting for the store "store-0" to be opened`)
+	_, err = r.Active(t.Context(), acme, "data")
+	require.ErrorIs(t, err, envelope.ErrKeyNotFound)
+	require.Equal(t, 1, l.opened)
+}
+
+func TestRouterOpeningFails(t *testing.T) {
+	l := newLibrary()
+	l.failing = errors.New("the disk is gone")
+	r := newRouter(t, byLength(1), l, &RouterOptions{MaxOpen: 1})
+	for range 3 { // a failure takes no place
+		_, err := r.Active(t.Context(), acme, "data")
+		require.ErrorIs(t, err, l.failing)
+		require.ErrorContains(t, err, `sqlstore: opening the store "store-0": the disk is gone`)
+	}
+	l.failing = nil
+	_, err := r.Active(t.Context(), acme, "data")
+	require.ErrorIs(t, err, envelope.ErrKeyNotFound, "a failure isn't for ever")
+
+	slow, err := NewRouter(byLength(1), func(ctx context.Context, _ string) (envelope.KeyStore, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}, &RouterOptions{OpenTimeout: 10 * time.Millisecond})
+	require.NoError(t, err)
+	_, err = slow.Active(t.Context(), acme, "data")
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+
+	none, err := NewRouter(byLength(1), func(context.Context, string) (envelope.KeyStore, error) { return nil, nil }, nil)
+	require.NoError(t, err)
+	_, err = none.Active(t.Context(), acme, "data")
+	require.ErrorContains(t, err, "the function opened none")
+}
+
+func TestRouterRefusesScopes(t *testing.T) {
+	outside := errors.New("no region is configured for it")
+	r := newRouter(t, func(s envelope.Scope) (string, error) {
+		if s.Tenant == "acme" {
+			return "", nil
+		}
+		return "eu", outside
+	}, newLibrary(), nil)
+	rec := record("globex", 1)
+	for name, err := range map[string]error{
+		"Activate": r.Activate(t.Context(), rec, envelope.KeyID{}),
+		"Insert":   r.Insert(t.Context(), rec),
+		"Update":   r.Update(t.Context(), rec, rec),
+		"Release":  r.Release(t.Context(), rec.Scope, "data", "holder"),
+	} {
+		require.ErrorIs(t, err, outside, name)
+		require.ErrorContains(t, err, `sqlstore: the store of tenant "globex", class "crm": no region is configured for it`, name)
+	}
+	_, err := r.States(t.Context(), []envelope.KeyName{rec.Name()})
+	require.ErrorIs(t, err, outside)
+	_, err = r.Page(t.Context(), envelope.Filter{Tenant: "globex", Class: "crm"}, envelope.KeyName{}, 1)
+	require.ErrorIs(t, err, outside)
+	_, err = r.Active(t.Context(), acme, "data")
+	require.ErrorContains(t, err, "the function names no store")
+}
+
+// The class is never empty when a scope is routed.
+func TestRouterRoutesTheDefaultClass(t *testing.T) {
+	var seen []string
+	r := newRouter(t, func(s envelope.Scope) (string, error) {
+		seen = append(seen, s.Class)
+		return "one", nil
+	}, newLibrary(), nil)
+	_, _ = r.Active(t.Context(), envelope.Scope{Tenant: "acme"}, "data")
+	require.Equal(t, []string{envelope.DefaultClass}, seen)
+}
+
+func TestRouterPages(t *testing.T) {
+	l := newLibrary()
+	r := newRouter(t, byLength(5), l, &RouterOptions{Stores: l.names, MaxOpen: 2})
+	var want []string
+	for i := range 100 {
+		rec := record(fmt.Sprintf("tenant-%03d", i), byte(i))
+		require.NoError(t, r.Activate(t.Context(), rec, envelope.KeyID{}))
+		want = append(want, rec.Scope.Tenant)
+	}
+	for _, limit := range []int{1, 3, 7, 100, 1000} {
+		var got []string
+		var after envelope.KeyName
+		for {
+			page, err := r.Page(t.Context(), envelope.Filter{}, after, limit)
+			require.NoError(t, err)
+			require.LessOrEqual(t, len(page), limit)
+			if len(page) == 0 {
+				break
+			}
+			for _, rec := range page {
+				got = append(got, rec.Scope.Tenant)
+			}
+			after = page[len(page)-1].Name()
+		}
+		require.Equal(t, want, got, "pages of %d", limit)
+	}
+	page, err := r.Page(t.Context(), envelope.Filter{Tenant: "tenant-042"}, envelope.KeyName{}, 10)
+	require.NoError(t, err)
+	require.Len(t, page, 1)
+	for _, limit := range []int{0, -1} {
+		page, err = r.Page(t.Context(), envelope.Filter{}, envelope.KeyName{}, limit)
+		require.NoError(t, err)
+		require.Empty(t, page)
+	}
+
+	opened := l.opened
+	page, err = r.Page(t.Context(), envelope.Filter{Tenant: "tenant-042", Class: "crm"}, envelope.KeyName{}, 10)
+	require.NoError(t, err)
+	require.Len(t, page, 1)
+	require.LessOrEqual(t, l.opened-opened, 1, "one store has all of a scope")
+	require.True(t, slices.IsSorted(want))
+}
+
+// What a move left behind isn't listed, also where that fills whole pages; what
+// is routed nowhere is.
+func TestRouterPagesAfterAMove(t *testing.T) {
+	l := newLibrary()
+	home := "old"
+	r := newRouter(t, func(s envelope.Scope) (string, error) {
+		if s.Tenant == "zz-lost" {
+			return home, map[string]error{"new": errors.New("unknown tenant")}[home]
+		}
+		return home, nil
+	}, l, &RouterOptions{Stores: l.names})
+	for i := range 10 {
+		require.NoError(t, r.Activate(t.Context(), record(fmt.Sprintf("tenant-%d", i), byte(i)), envelope.KeyID{}))
+	}
+	require.NoError(t, r.Activate(t.Context(), record("zz-lost", 99), envelope.KeyID{}))
+	home = "new"
+	require.NoError(t, r.Activate(t.Context(), record("tenant-3", 77), envelope.KeyID{}))
+	page, err := r.Page(t.Context(), envelope.Filter{}, envelope.KeyName{}, 3)
+	require.NoError(t, err)
+	require.Len(t, page, 2)
+	require.Equal(t, envelope.KeyID{77}, page[0].KeyID)
+	require.Equal(t, "zz-lost", page[1].Scope.Tenant)
+}
+
+func TestRouterStates(t *testing.T) {
+	l := newLibrary()
+	r := newRouter(t, byLength(5), l, &RouterOptions{MaxOpen: 2})
+	var keys []envelope.KeyName
+	var want []envelope.State
+	for i := range 60 {
+		rec := record(fmt.Sprintf("tenant-%d", i), byte(i))
+		keys, want = append(keys, rec.Name()), append(want, map[bool]envelope.State{true: envelope.StateActive}[i%3 == 0])
+		if i%3 == 0 {
+			require.NoError(t, r.Activate(t.Context(), rec, envelope.KeyID{}))
+		}
+	}
+	opened := l.opened
+	got, err := r.States(t.Context(), keys)
+	require.NoError(t, err)
+	require.Equal(t, want, got)
+	require.LessOrEqual(t, l.opened-opened, 5, "each store is asked once")
+}
+
+func TestRouterWithoutAList(t *testing.T) {
+	r := newRouter(t, byLength(5), newLibrary(), nil)
+	_, err := r.Page(t.Context(), envelope.Filter{Tenant: "acme"}, envelope.KeyName{}, 1)
+	require.ErrorContains(t, err, "this router can't list the keys of all its stores: set RouterOptions.Stores")
+	gone := errors.New("the folder is gone")
+	r = newRouter(t, byLength(5), newLibrary(), &RouterOptions{Stores: func(context.Context) ([]string, error) { return nil, gone }})
+	_, err = r.Page(t.Context(), envelope.Filter{}, envelope.KeyName{}, 1)
+	require.ErrorIs(t, err, gone)
+	require.ErrorContains(t, err, "sqlstore: listing the stores: ")
+}
+
+// A store that two names of the list lead to is asked once.
+func TestRouterListTwice(t *testing.T) {
+	l := newLibrary()
+	r := newRouter(t, byLength(1), l, &RouterOptions{Stores: func(context.Context) ([]string, error) { return []string{"store-0", "store-0"}, nil }})
+	require.NoError(t, r.Activate(t.Context(), record("acme", 1), envelope.KeyID{}))
+	page, err := r.Page(t.Context(), envelope.Filter{}, envelope.KeyName{}, 10)
+	require.NoError(t, err)
+	require.Len(t, page, 1)
+}
+
+func TestRouterClosed(t *testing.T) {
+	l := newLibrary()
+	r := newRouter(t, byLength(5), l, nil)
+	require.NoError(t, r.Activate(t.Context(), record("acme", 1), envelope.KeyID{}))
+	require.NoError(t, r.Close())
+	require.NoError(t, r.Close(), "twice is as good as once")
+	_, err := r.Active(t.Context(), acme, "data")
+	require.ErrorContains(t, err, "the router is closed")
+}
+
+// Close waits for calls that are under way.
+func TestRouterClosesAfterUse(t *testing.T) {
+	l := newLibrary()
+	l.slow = 50 * time.Millisecond
+	r := newRouter(t, byLength(1), l, nil)
+	answer := make(chan error)
+	go func() {
+		_, err := r.Active(t.Context(), acme, "data")
+		answer <- err
+	}()
+	for l.inUse.Load() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	closed := make(chan error)
+	go func() { closed <- r.Close() }()
+	require.ErrorIs(t, <-answer, envelope.ErrKeyNotFound)
+	require.NoError(t, <-closed)
+}
+
+type unclosable struct{ *envelope.MemoryStore }
+
+func (unclosable) Close() error { return errors.New("the disk is full") }
+
+func TestRouterTellsOfFailedCloses(t *testing.T) {
+	r, err := NewRouter(
+		func(s envelope.Scope) (string, error) { return s.Tenant, nil },
+		func(context.Context, string) (envelope.KeyStore, error) {
+			return unclosable{envelope.NewMemoryStore()}, nil
+		},
+		&RouterOptions{MaxOpen: 1})
+	require.NoError(t, err)
+	for _, tenant := range []string{"a", "b"} { // the other's closing is no fault of this call
+		require.NoError(t, r.Activate(t.Context(), record(tenant, 1), envelope.KeyID{}))
+	}
+	err = r.Close()
+	require.ErrorContains(t, err, `sqlstore: closing the store "a": the disk is full`)
+	require.Equal(t, 1, strings.Count(err.Error(), "disk"))
+}
+
+func TestNewRouterRefuses(t *testing.T) {
+	l := newLibrary()
+	_, err := NewRouter(nil, l.get, nil)
+	require.ErrorContains(t, err, "NewRouter needs a function that names the store of a scope, and one that opens it")
+	_, err = NewRouter(byLength(1), nil, nil)
+	require.ErrorContains(t, err, "NewRouter needs")
+	_, err = NewRouter(byLength(1), l.get, &RouterOptions{MaxOpen: -1})
+	require.ErrorContains(t, err, "MaxOpen and OpenTimeout must be positive")
+	_, err = NewRouter(byLength(1), l.get, &RouterOptions{OpenTimeout: -1})
+	require.ErrorContains(t, err, "MaxOpen and OpenTimeout must be positive")
+}
