@@ -89,13 +89,17 @@ func insertDuplicate(p *probe) error {
 				return err
 			}
 		}
+		same := rec
+		if same.Wrapped == nil {
+			same.Wrapped = randomBytes(100) // of a destroyed key: what is wrong is the name alone
+		}
 		other := p.record(scope, envelope.PurposeData)
 		other.KeyID, other.RootKey, other.Budget = rec.KeyID, "example-kms://eu/root-2", 77
 		for _, c := range []struct {
 			name string
 			rec  envelope.Record
 		}{
-			{"the same record", rec},
+			{"the same record", same},
 			{"another record of that name", other},
 		} {
 			what := fmt.Sprintf("Insert of %s, whose key is %s", c.name, state)

@@ -88,6 +88,9 @@ func moved(rec *envelope.Record, to envelope.State) envelope.Record {
 	if to == envelope.StateScheduled {
 		next.DestroyAfter = now.Add(30 * 24 * time.Hour)
 	}
+	if rec.State == envelope.StateDestroyed && to != envelope.StateDestroyed {
+		next.Wrapped = randomBytes(100) // what is wrong with it is the move alone
+	}
 	next.Change = envelope.Change{At: now, By: "keeper", Why: fmt.Sprintf("from %s to %s", rec.State, to)}
 	return next
 }
