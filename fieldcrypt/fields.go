@@ -1,13 +1,9 @@
 package fieldcrypt
 
 import (
-	"bytes"
 	"database/sql"
 	"database/sql/driver"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 
@@ -21,7 +17,7 @@ import (
 //
 // Each key, after the tag's prefix, is a field's permanent name: 1 to 255
 // bytes with the prefix, without control characters, quotes and backslashes. A
-// nil map is NULL.
+// column holds at most 400 of them and 64 MiB. A nil map is NULL.
 type Fields map[string]String
 
 var (
@@ -29,9 +25,11 @@ var (
 	_ driver.Valuer = Fields(nil)
 )
 
+// What a column may hold: Scan refuses what Value wouldn't write. The members
+// are few enough for a map of them to take less than 64 KiB, since a column
+// that somebody else fills can have a member in every 8 bytes.
 const (
-	// maxFields and maxFieldsSize bound what Scan reads from a column.
-	maxFields     = 4096
+	maxFields     = 400
 	maxFieldsSize = 64 << 20
 )
 
@@ -40,20 +38,26 @@ const (
 // makes its value unavailable, as [Value.Scan] does; anything else than such
 // an object is an error, and leaves the map as it was.
 func (f *Fields) Scan(src any) error {
-	var text []byte
+	var text string
+	tooLong := func(size int) error {
+		return fmt.Errorf("fieldcrypt: custom fields: the column holds %d bytes, the limit is %d", size, maxFieldsSize)
+	}
 	switch src := src.(type) {
 	case nil:
 		*f = nil
 		return nil
 	case []byte:
-		text = src
+		if len(src) > maxFieldsSize {
+			return tooLong(len(src))
+		}
+		text = string(src)
 	case string:
-		text = []byte(src)
+		if len(src) > maxFieldsSize {
+			return tooLong(len(src))
+		}
+		text = src
 	default:
 		return fmt.Errorf("fieldcrypt: custom fields from a column of type %T: it must hold JSON", src)
-	}
-	if len(text) > maxFieldsSize {
-		return fmt.Errorf("fieldcrypt: custom fields: the column holds %d bytes, the limit is %d", len(text), maxFieldsSize)
 	}
 	fields, err := parseFields(text)
 	if err != nil {
@@ -63,56 +67,15 @@ func (f *Fields) Scan(src any) error {
 	return nil
 }
 
-var errFields = fmt.Errorf("%w: custom fields are one JSON object whose members are envelopes in text form, or null", ErrNotEnvelope)
-
-// parseFields tells nothing of what it refuses: it may be plaintext.
-func parseFields(text []byte) (Fields, error) {
-	d := json.NewDecoder(bytes.NewReader(text))
-	if t, err := d.Token(); err != nil || t != json.Delim('{') {
-		return nil, errFields
-	}
-	fields := Fields{}
-	for d.More() {
-		t, err := d.Token()
-		key, ok := t.(string)
-		if err != nil || !ok {
-			return nil, errFields
-		}
-		if _, twice := fields[key]; twice {
-			return nil, fmt.Errorf("fieldcrypt: custom fields: the key %.80q comes twice", key)
-		}
-		if len(fields) == maxFields {
-			return nil, fmt.Errorf("fieldcrypt: custom fields: more than %d in one column", maxFields)
-		}
-		if t, err = d.Token(); err != nil {
-			return nil, errFields
-		}
-		var v String
-		switch t := t.(type) {
-		case nil:
-		case string:
-			if err := v.Scan(t); err != nil {
-				return nil, err
-			}
-		default:
-			return nil, errFields
-		}
-		fields[key] = v
-	}
-	if _, err := d.Token(); err != nil { // the closing brace
-		return nil, errFields
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, errFields
-	}
-	return fields, nil
-}
-
 // Value implements [driver.Valuer]: a string with one JSON object, its keys
-// sorted, without spaces. A value that isn't encrypted is refused.
+// sorted, without spaces. A value that isn't encrypted is refused, and so is
+// more than a column holds.
 func (f Fields) Value() (driver.Value, error) {
 	if f == nil {
 		return nil, nil
+	}
+	if len(f) > maxFields {
+		return nil, fmt.Errorf("fieldcrypt: custom fields: there are %d, and one column holds at most %d: keep some in another map with a column of its own", len(f), maxFields)
 	}
 	out := []byte{'{'}
 	for i, key := range slices.Sorted(maps.Keys(f)) {
@@ -137,7 +100,9 @@ func (f Fields) Value() (driver.Value, error) {
 		if out, err = envelope.AppendText(append(out, '"'), v.sealedBytes()); err != nil {
 			return nil, fmt.Errorf("fieldcrypt: custom field %q: %w", key, err)
 		}
-		out = append(out, '"')
+		if out = append(out, '"'); len(out) > maxFieldsSize-1 {
+			return nil, fmt.Errorf("fieldcrypt: custom fields: they are more than the %d bytes that one column holds: keep some in another map with a column of its own", maxFieldsSize)
+		}
 	}
 	return string(append(out, '}')), nil
 }

@@ -55,7 +55,7 @@ const (
 func lookupTag(f reflect.StructField) (tag, error) {
 	text, ok := f.Tag.Lookup(tagKey)
 	if !ok {
-		if squeezed := strings.ReplaceAll(strings.ToLower(string(f.Tag)), " ", ""); strings.Contains(squeezed, tagKey+":") {
+		if attemptsTag(string(f.Tag)) {
 			return tag{}, fmt.Errorf("the struct tag isn't well-formed: write it as `%s:\"…\"`, in lower case, without spaces around the colon", tagKey)
 		}
 		return tag{}, nil
@@ -63,9 +63,42 @@ func lookupTag(f reflect.StructField) (tag, error) {
 	return parseTag(text, f.Name == "_")
 }
 
+// attemptsTag reports whether text has a tag's key with its colon, in letters
+// of any case and with spaces anywhere. The key's first letter doesn't come
+// again in it, so a look at each byte is enough.
+func attemptsTag(text string) bool {
+	const want = tagKey + ":"
+	matched := 0
+	for i := range len(text) {
+		c := text[i]
+		switch {
+		case c == ' ':
+			continue
+		case c >= 'A' && c <= 'Z':
+			c += 'a' - 'A'
+		}
+		if c != want[matched] {
+			matched = 0
+		}
+		if c == want[matched] {
+			matched++
+		}
+		if matched == len(want) {
+			return true
+		}
+	}
+	return false
+}
+
+// maxTag is more than the longest tag needs.
+const maxTag = 2048
+
 // parseTag is strict: an option that it doesn't know, says nothing, or comes
 // twice is an error. Blank says that the tag stands on a blank field.
 func parseTag(text string, blank bool) (tag, error) {
+	if len(text) > maxTag {
+		return tag{}, fmt.Errorf("the tag is %d bytes, the limit is %d", len(text), maxTag)
+	}
 	if !utf8.ValidString(text) {
 		return tag{}, errors.New("the tag isn't UTF-8")
 	}

@@ -98,6 +98,7 @@ var badTags = []struct {
 	{"Contacts.email,column=a,column=b", false, "comes twice"},
 	{"Contacts.custom.*,column=c", false, "doesn't belong on a map"},
 	{"Contacts.\xff", false, "isn't UTF-8"},
+	{"Contacts." + strings.Repeat("e", 2040), false, "the tag is 2049 bytes, the limit is 2048"},
 	{"", true, "on a blank field"},
 	{"id", true, "on a blank field"},
 	{"Contacts.email", true, "on a blank field"},
@@ -121,7 +122,7 @@ func TestParseTagRefuses(t *testing.T) {
 
 func TestLookupTagNoticesLostMarks(t *testing.T) {
 	for _, lost := range []reflect.StructTag{
-		`fieldcrypt: "M.a"`, `Fieldcrypt:"M.a"`, `FIELDCRYPT:"M.a"`, `fieldcrypt :"M.a"`, `fieldcrypt:M.a`, `json:"a", fieldcrypt:"M.a"`,
+		`ffieldcrypt :"M.a"`, `fieldfieldcrypt : "M.a"`, `f i e l d crypt:"M.a"`, `fieldcrypt: "M.a"`, `Fieldcrypt:"M.a"`, `FIELDCRYPT:"M.a"`, `fieldcrypt :"M.a"`, `fieldcrypt:M.a`, `json:"a", fieldcrypt:"M.a"`,
 	} {
 		_, err := lookupTag(reflect.StructField{Name: "A", Tag: lost})
 		require.ErrorContains(t, err, "isn't well-formed", "%s", lost)
