@@ -2,6 +2,7 @@ package envelope
 
 import (
 	"encoding/base64"
+	"errors"
 	"strconv"
 	"strings"
 )
@@ -38,7 +39,7 @@ func DecodeText(text string) ([]byte, error) {
 	body, ok := strings.CutPrefix(text, textPrefix)
 	if !ok {
 		if v := versionOfText(text); v != 0 {
-			return nil, &failure{"bad-text", ErrUnknownVersion, otherVersion(v)}
+			return nil, &failure{class: "bad-text", is: ErrUnknownVersion, cause: v}
 		}
 		return nil, badText("the text form of an envelope starts with " + textPrefix)
 	}
@@ -47,8 +48,12 @@ func DecodeText(text string) ([]byte, error) {
 		return nil, err
 	}
 	h, err := parseHeader(b)
-	if err != nil { // also where the version byte isn't the prefix's number
-		return nil, badText("no envelope of version 1 inside: " + err.Error())
+	if errors.Is(err, ErrUnknownVersion) {
+		return nil, badText("the envelope inside isn't of the version before the dot")
+	}
+	if f, refused := errors.AsType[*failure](err); refused {
+		f.class = "bad-text" // the same error, since a column may have many
+		return nil, f
 	}
 	if h.mode == ModeStream {
 		return nil, badText("a stream has no text form")
@@ -73,14 +78,15 @@ func decodeBody(body string) ([]byte, error) {
 // versionOfText returns the version of an envelope's text form where it isn't
 // 1, and 0 for any other text. The number before the dot isn't enough, which
 // plaintext can have too: it must be the envelope's own.
-func versionOfText(text string) int {
-	number, body, ok := strings.Cut(strings.TrimPrefix(text, textStart), ".")
+func versionOfText(text string) otherVersion {
+	rest, starts := strings.CutPrefix(text, textStart)
+	number, body, dotted := strings.Cut(rest, ".")
 	v, err := strconv.ParseUint(number, 10, 8)
-	if !ok || err != nil || v == version || textStart+strconv.Itoa(int(v))+"."+body != text {
+	if !starts || !dotted || err != nil || v == version || strconv.Itoa(int(v)) != number {
 		return 0
 	}
 	if b, err := decodeBody(body); err != nil || len(b) < fixedHeader || b[0] != magic || b[1] != byte(v) {
 		return 0
 	}
-	return int(v)
+	return otherVersion(v)
 }

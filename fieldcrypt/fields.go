@@ -17,7 +17,7 @@ import (
 //
 // Each key, after the tag's prefix, is a field's permanent name: 1 to 255
 // bytes with the prefix, without control characters, quotes and backslashes. A
-// column holds at most 400 of them and 64 MiB. A nil map is NULL.
+// column holds at most 200 of them and 64 MiB. A nil map is NULL.
 type Fields map[string]String
 
 var (
@@ -29,7 +29,7 @@ var (
 // are few enough for a map of them to take less than 64 KiB, since a column
 // that somebody else fills can have a member in every 8 bytes.
 const (
-	maxFields     = 400
+	maxFields     = 200
 	maxFieldsSize = 64 << 20
 )
 

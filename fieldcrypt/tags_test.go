@@ -141,18 +141,20 @@ func FuzzParseTag(f *testing.F) {
 	for _, test := range badTags {
 		f.Add(test.text, test.blank)
 	}
-	f.Fuzz(func(t *testing.T, text string, blank bool) {
-		parsed, err := parseTag(text, blank)
-		if err != nil {
-			require.Zero(t, parsed)
-			return
-		}
-		require.NotEqual(t, markNone, parsed.mark)
-		again, err := parseTag(parsed.String(), blank)
-		require.NoError(t, err)
-		require.Equal(t, parsed, again)
-		require.Len(t, parsed.String(), len(text), "the same options, perhaps in another order")
-	})
+	f.Fuzz(func(t *testing.T, text string, blank bool) { checkTag(t, text, blank) })
+}
+
+func checkTag(t require.TestingT, text string, blank bool) {
+	parsed, err := parseTag(text, blank)
+	if err != nil {
+		require.Zero(t, parsed)
+		return
+	}
+	require.NotEqual(t, markNone, parsed.mark)
+	again, err := parseTag(parsed.String(), blank)
+	require.NoError(t, err)
+	require.Equal(t, parsed, again)
+	require.Len(t, parsed.String(), len(text), "the same options, perhaps in another order")
 }
 
 func TestSnakeCase(t *testing.T) {
