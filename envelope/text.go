@@ -48,12 +48,14 @@ func DecodeText(text string) ([]byte, error) {
 		return nil, err
 	}
 	h, err := parseHeader(b)
-	if errors.Is(err, ErrUnknownVersion) {
-		return nil, badText("the envelope inside isn't of the version before the dot")
-	}
-	if f, refused := errors.AsType[*failure](err); refused {
-		f.class = "bad-text" // the same error, since a column may have many
-		return nil, f
+	if err != nil {
+		if errors.Is(err, ErrUnknownVersion) {
+			return nil, badText("the envelope inside isn't of the version before the dot")
+		}
+		if f, ok := errors.AsType[*failure](err); ok {
+			f.class = "bad-text" // the same error, since a column may have many
+		}
+		return nil, err
 	}
 	if h.mode == ModeStream {
 		return nil, badText("a stream has no text form")
