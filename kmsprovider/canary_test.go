@@ -1,7 +1,6 @@
 package kmsprovider_test
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -49,5 +48,5 @@ func TestScoreboardS16(t *testing.T) {
 		fmt.Sprintf("a struct that doesn't redact itself: %d of %d", control, of))
 
 	dk.Wipe()
-	require.Equal(t, bytes.Repeat([]byte{0}, 32), secret)
+	require.Equal(t, make([]byte, 32), secret)
 }
