@@ -50,7 +50,7 @@ func (f *Fields) Scan(src any) error {
 		if len(src) > maxFieldsSize {
 			return tooLong(len(src))
 		}
-		text = string(src)
+		text = stringOver(src) // parseFields keeps nothing of it
 	case string:
 		if len(src) > maxFieldsSize {
 			return tooLong(len(src))
