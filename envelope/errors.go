@@ -51,36 +51,46 @@ type failure struct {
 	class  string // as in the vectors: malformed, bad-text, key-mismatch, not-authentic, bad-frame
 	is     error
 	detail string
+	cause  error // beside detail; its text is made when somebody reads it, since most of what is refused is counted only
 }
 
 func (f *failure) Error() string {
-	if f.detail == "" {
-		return f.is.Error()
+	text := f.is.Error()
+	if f.detail != "" {
+		text += ": " + f.detail
 	}
-	return f.is.Error() + ": " + f.detail
+	if f.cause != nil {
+		text += ": " + f.cause.Error()
+	}
+	return text
 }
 
 func (f *failure) Unwrap() error { return f.is }
 
 func malformed(format string, args ...any) error {
-	return &failure{"malformed", ErrMalformed, fmt.Sprintf(format, args...)}
+	return &failure{class: "malformed", is: ErrMalformed, detail: fmt.Sprintf(format, args...)}
 }
 
-// otherVersion says what is known of an envelope that this release can't read.
-func otherVersion(found int) string {
+// An otherVersion says what is known of an envelope that this release can't
+// read.
+type otherVersion uint8
+
+func (v otherVersion) Error() string {
 	advice := ""
-	if found > version {
+	if v > version {
 		advice = ": a newer release is needed"
 	}
-	return fmt.Sprintf("an envelope of version %d, and this release reads version %d%s", found, version, advice)
+	return fmt.Sprintf("an envelope of version %d, and this release reads version %d%s", uint8(v), version, advice)
 }
 
-func badText(detail string) error { return &failure{"bad-text", ErrMalformed, detail} }
+func badText(detail string) error {
+	return &failure{class: "bad-text", is: ErrMalformed, detail: detail}
+}
 
 // What is found wrong once the key is known says nothing more than
 // ErrNotAuthentic does.
 var (
-	errKeyMismatch error = &failure{"key-mismatch", ErrNotAuthentic, ""}
-	errBadTag      error = &failure{"not-authentic", ErrNotAuthentic, ""}
-	errBadFrame    error = &failure{"bad-frame", ErrNotAuthentic, ""}
+	errKeyMismatch error = &failure{class: "key-mismatch", is: ErrNotAuthentic}
+	errBadTag      error = &failure{class: "not-authentic", is: ErrNotAuthentic}
+	errBadFrame    error = &failure{class: "bad-frame", is: ErrNotAuthentic}
 )

@@ -97,7 +97,7 @@ func (h *header) parse(b []byte) (err error) {
 		return malformed("not an envelope: it doesn't start with 0x%02x", magic)
 	}
 	if b[1] != version {
-		return &failure{"malformed", ErrUnknownVersion, otherVersion(int(b[1]))}
+		return &failure{class: "malformed", is: ErrUnknownVersion, cause: otherVersion(b[1])}
 	}
 	h.mode = Mode(b[2])
 	if h.mode < ModeReference || h.mode > ModeStream {

@@ -41,7 +41,7 @@ func DecodeText(text string) ([]byte, error) {
 	body, ok := strings.CutPrefix(text, textPrefix)
 	if !ok {
 		if v := versionOfText(text); v != 0 {
-			return nil, &failure{"bad-text", ErrUnknownVersion, otherVersion(v)}
+			return nil, &failure{class: "bad-text", is: ErrUnknownVersion, cause: v}
 		}
 		return nil, badText("the text form of an envelope starts with " + textPrefix)
 	}
@@ -66,8 +66,8 @@ func DecodeText(text string) ([]byte, error) {
 // errTextVersion matches both: a text that contradicts itself is malformed, and
 // may hold what another release reads.
 var errTextVersion error = &failure{
-	"bad-text", fmt.Errorf("%w: %w", ErrMalformed, ErrUnknownVersion),
-	fmt.Sprintf("the text form says version %d and its envelope another", version),
+	class: "bad-text", is: fmt.Errorf("%w: %w", ErrMalformed, ErrUnknownVersion),
+	detail: fmt.Sprintf("the text form says version %d and its envelope another", version),
 }
 
 func decodeBody(body string) ([]byte, error) {
@@ -87,14 +87,15 @@ func decodeBody(body string) ([]byte, error) {
 // versionOfText returns the version of an envelope's text form where it isn't
 // 1, and 0 for any other text. The number before the dot isn't enough, which
 // plaintext can have too: it must be the envelope's own.
-func versionOfText(text string) int {
-	number, body, ok := strings.Cut(strings.TrimPrefix(text, textStart), ".")
+func versionOfText(text string) otherVersion {
+	rest, starts := strings.CutPrefix(text, textStart)
+	number, body, dotted := strings.Cut(rest, ".")
 	v, err := strconv.ParseUint(number, 10, 8)
-	if !ok || err != nil || v == version || textStart+strconv.Itoa(int(v))+"."+body != text {
+	if !starts || !dotted || err != nil || v == version || strconv.Itoa(int(v)) != number {
 		return 0
 	}
 	if b, err := decodeBody(body); err != nil || len(b) < fixedHeader || b[0] != magic || b[1] != byte(v) {
 		return 0
 	}
-	return int(v)
+	return otherVersion(v)
 }

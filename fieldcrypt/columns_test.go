@@ -2,6 +2,7 @@ package fieldcrypt_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -162,7 +163,9 @@ func TestFieldsColumnRefuses(t *testing.T) {
 		"object inside": `{"a":{"b":null}}`, "array inside": `{"a":["made-up"]}`, "bool inside": `{"a":true}`, "twice": `{"made-up":null,"made-up":null}`,
 		"trailing": `{} {}`, "trailing letter": `{}x`, "comma": `{"a":null,}`, "no colon": `{"a" null}`, "bare key": `{a:null}`,
 		"deep": strings.Repeat(`{"a":`, 100_000), "comment": `{/**/}`,
-		"many": "{" + strings.Repeat(`"a":null,`, 5000) + `"b":null}`,
+		"many": manyFields(251), "control character": "{\"a\n\":null}", "bad escape": `{"\q":null}`, "cut escape": `{"\`, "long escape": `{"` + strings.Repeat(`\u0061`, 300) + `":null}`,
+		"not UTF-8": "{\"\xff\":null}", "other space": "{\u00a0}", "no name": `{:null}`, "two colons": `{"a"::null}`, "no comma": `{"a":null"b":null}`, "null and more": `{"a":nullx}`,
+		"twice once unescaped": `{"a":null,"\u0061":null}`, "cut name": `{"a`, "cut colon": `{"a":`, "brace alone": `}`, "NUL behind": "{}\x00",
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := fieldcrypt.Fields{"of the row before": {}}
@@ -190,10 +193,32 @@ func TestFieldsColumnRefuses(t *testing.T) {
 		require.ErrorContains(t, err, "custom field", name)
 		require.NotContains(t, err.Error(), "made-up")
 	}
+	var most, over fieldcrypt.Fields
+	require.NoError(t, most.Scan(manyFields(250)))
+	stored, err := most.Value()
+	require.NoError(t, err)
+	require.NoError(t, over.Scan(stored))
+	over["one more"] = fieldcrypt.String{}
+	_, err = over.Value()
+	require.ErrorContains(t, err, "custom fields: one column holds at most 250 members, and there are more: keep some in another map")
+
 	var f fieldcrypt.Fields
+	require.NoError(t, f.Scan(`{"\u00e4\"":null,"a":"fc1\u002e"}`)) // escaped names are read, escaped members are no envelopes
+	require.Contains(t, f, `ä"`)
+	_, err = f["a"].Plain()
+	require.ErrorIs(t, err, fieldcrypt.ErrNotEnvelope)
 	require.NoError(t, f.Scan(`{"a":"made-up"}`)) // one bad cell doesn't end the reading
 	written, err := f.Value()
 	require.Equal(t, fieldcrypt.Redacted, written)
 	require.ErrorIs(t, err, fieldcrypt.ErrNotEnvelope)
 	require.ErrorContains(t, err, `custom field "a": refused to write`)
+}
+
+// manyFields returns a column with n members that are null.
+func manyFields(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, `,"%d":null`, i)
+	}
+	return "{" + b.String()[1:] + "}"
 }

@@ -127,11 +127,10 @@ func (h *handle) columns(d Dialect) ([]ColumnDef, error) {
 // forms returns what the field's envelopes look like, for each mode that the
 // Crypt opens.
 func (h *handle) forms(m *marked) []form {
-	var least, most int
+	least := 0
+	most, _ := h.limitOf(m)
 	if m.kind != nil && m.kind.size >= 0 {
 		least, most = m.kind.size, m.kind.size
-	} else {
-		most, _ = h.limitOf(m)
 	}
 	least, most = paddedSize(1+least, m.pad), paddedSize(1+most, m.pad)
 	forms := make([]form, len(h.crypt.modes))

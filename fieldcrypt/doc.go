@@ -31,6 +31,9 @@
 // Values don't show their content in fmt, log/slog and JSON. Null is written as
 // NULL; empty values are encrypted like any other.
 //
+// Who may see a value is not decided here: values that Decrypt shows as a mask,
+// or denies, come with a reveal policy, which is not in this release.
+//
 // # Tags
 //
 //	`fieldcrypt:"id"`              the record's ID; on several fields, in their order, a composite one

@@ -1,13 +1,9 @@
 package fieldcrypt
 
 import (
-	"bytes"
 	"database/sql"
 	"database/sql/driver"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 
@@ -21,7 +17,7 @@ import (
 //
 // Each key, after the tag's prefix, is a field's permanent name: 1 to 255
 // bytes with the prefix, without control characters, quotes and backslashes, and
-// not a colon first. A column holds at most 4096 of them and 64 MiB. A nil map
+// not a colon first. A column holds at most 250 of them and 64 MiB. A nil map
 // is NULL.
 //
 // Fields is the only map that is a column by itself. Maps of other types, such
@@ -40,7 +36,7 @@ var (
 const unreadable = ""
 
 // Scan implements [sql.Scanner]. It takes NULL, or a JSON object of at most
-// 4096 members and 64 MiB, and replaces the map. Members are null or strings; a
+// 250 members and 64 MiB, and replaces the map. Members are null or strings; a
 // string that isn't an envelope makes its value unavailable, as [Value.Scan]
 // does.
 //
@@ -51,7 +47,7 @@ const unreadable = ""
 // [ErrNotEnvelope]. Fields that are missing from such a map aren't null, but
 // unknown. Assigning a new map repairs it.
 func (f *Fields) Scan(src any) error {
-	var text []byte
+	var text string
 	switch src := src.(type) {
 	case nil:
 		*f = nil
@@ -61,11 +57,9 @@ func (f *Fields) Scan(src any) error {
 			*f = nil
 			return nil
 		}
-		text = src
+		text = stringOver(src) // parseFields keeps nothing of it
 	case string:
-		if len(src) <= maxFieldsSize {
-			text = []byte(src)
-		}
+		text = src
 	}
 	fields, err := parseFields(text)
 	if err != nil {
@@ -73,51 +67,6 @@ func (f *Fields) Scan(src any) error {
 	}
 	*f = fields
 	return nil
-}
-
-var errFields = fmt.Errorf("%w: custom fields are one JSON object whose members are envelopes in text form, or null", ErrNotEnvelope)
-
-// parseFields tells nothing of what it refuses: it may be plaintext.
-func parseFields(text []byte) (Fields, error) {
-	if len(text) > maxFieldsSize {
-		return nil, errFields
-	}
-	d := json.NewDecoder(bytes.NewReader(text))
-	if t, err := d.Token(); err != nil || t != json.Delim('{') {
-		return nil, errFields
-	}
-	fields := Fields{}
-	for d.More() {
-		t, err := d.Token()
-		key, ok := t.(string)
-		if err != nil || !ok {
-			return nil, errFields
-		}
-		if _, twice := fields[key]; twice || len(fields) == maxFields {
-			return nil, errFields
-		}
-		if t, err = d.Token(); err != nil {
-			return nil, errFields
-		}
-		var v String
-		switch t := t.(type) {
-		case nil:
-		case string:
-			if err := v.Scan(t); err != nil {
-				return nil, err
-			}
-		default:
-			return nil, errFields
-		}
-		fields[key] = v
-	}
-	if _, err := d.Token(); err != nil { // the closing brace
-		return nil, errFields
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, errFields
-	}
-	return fields, nil
 }
 
 // isUnreadable reports the value that stands for a column.

@@ -79,11 +79,11 @@ func TestFieldsLimits(t *testing.T) {
 			before, added fieldcrypt.Fields // encrypted in one call and in another
 			says          string
 		}{
-			"as many as can be":              {filled(4096, text), nil, ""},
-			"one too many":                   {nil, filled(4097, text), "at most 4096 members"},
-			"one too many for those before":  {filled(4096, text), fieldcrypt.Fields{"a": text}, "at most 4096 members"},
-			"as many nulls as can be":        {filled(4096, null), nil, ""},
-			"one too many for nulls":         {filled(4096, null), fieldcrypt.Fields{"a": text}, "at most 4096 members"},
+			"as many as can be":              {filled(250, text), nil, ""},
+			"one too many":                   {nil, filled(251, text), "at most 250 members"},
+			"one too many for those before":  {filled(250, text), fieldcrypt.Fields{"a": text}, "at most 250 members"},
+			"as many nulls as can be":        {filled(250, null), nil, ""},
+			"one too many for nulls":         {filled(250, null), fieldcrypt.Fields{"a": text}, "at most 250 members"},
 			"as long as can be":              {filled(3, long), nil, ""},
 			"one too long":                   {nil, filled(4, long), "at most 67108864 bytes"},
 			"one too long for those before":  {filled(3, long), fieldcrypt.Fields{"a": long}, "at most 67108864 bytes"},
@@ -124,12 +124,12 @@ func TestFieldsAreCountedFirst(t *testing.T) {
 	t.Cleanup(func() { require.NoError(t, crypt.Close()) })
 	r := records[contact](t, crypt)
 	c := &contact{ID: 1, Tenant: "acme", Custom: fieldcrypt.Fields{}}
-	for i := range 4096 {
+	for i := range 250 {
 		c.Custom[fmt.Sprint("key", i)] = fieldcrypt.Of("x")
 	}
 	require.ErrorIs(t, r.Encrypt(t.Context(), c), kmsprovider.ErrUnavailable)
 	c.Custom["one more"] = fieldcrypt.Of("x")
-	require.ErrorContains(t, r.Encrypt(t.Context(), c), "at most 4096 members")
+	require.ErrorContains(t, r.Encrypt(t.Context(), c), "at most 250 members")
 }
 
 // Value holds the map to the same limits, whoever filled it.
@@ -137,18 +137,18 @@ func TestFieldsValueLimits(t *testing.T) {
 	var sealed fieldcrypt.String
 	require.NoError(t, sealed.Scan(fakeEnvelope(64)))
 	f := fieldcrypt.Fields{}
-	for i := range 4096 {
+	for i := range 250 {
 		f[fmt.Sprint("key", i)] = sealed
 	}
 	stored, err := f.Value()
 	require.NoError(t, err)
 	var read fieldcrypt.Fields
 	require.NoError(t, read.Scan(stored))
-	require.Len(t, read, 4096)
+	require.Len(t, read, 250)
 	f["one more"] = fieldcrypt.String{}
 	written, err := f.Value()
 	require.Equal(t, fieldcrypt.Redacted, written)
-	require.ErrorContains(t, err, "fieldcrypt: custom fields: one column holds at most 4096 members")
+	require.ErrorContains(t, err, "fieldcrypt: custom fields: one column holds at most 250 members")
 
 	// To the byte: the braces, and for each member the key, six characters
 	// around it and its envelope, and a comma but for the last.

@@ -7,18 +7,20 @@ import (
 )
 
 // What Fields.Scan reads from a column is bounded, and nothing is written that
-// it wouldn't read again.
+// it wouldn't read again. The members are few enough for a map of them to take
+// less than 64 KiB: a column that somebody else fills can have one in every 8
+// bytes.
 const (
-	maxFields     = 4096
+	maxFields     = 250
 	maxFieldsSize = 64 << 20
 )
 
 func checkFields(members, size int) error {
 	switch {
 	case members > maxFields:
-		return fmt.Errorf("one column holds at most %d members, and there are more", maxFields)
+		return fmt.Errorf("one column holds at most %d members, and there are more: keep some in another map, with a column of its own", maxFields)
 	case size > maxFieldsSize:
-		return fmt.Errorf("one column holds at most %d bytes, and the members take more", maxFieldsSize)
+		return fmt.Errorf("one column holds at most %d bytes, and the members take more: keep some in another map, with a column of its own", maxFieldsSize)
 	}
 	return nil
 }

@@ -54,6 +54,9 @@ const (
 // lost would be stored in the clear. So is a second one, of which reflect sees
 // only the first.
 func lookupTag(f reflect.StructField) (tag, error) {
+	if len(f.Tag) > maxStructTag {
+		return tag{}, fmt.Errorf("the struct tag is %d bytes, the limit is %d", len(f.Tag), maxStructTag)
+	}
 	raw := strings.ToLower(string(f.Tag))
 	text, ok := f.Tag.Lookup(tagKey)
 	if !ok {
@@ -69,9 +72,18 @@ func lookupTag(f reflect.StructField) (tag, error) {
 	return parseTag(text, f.Name == "_")
 }
 
+// Both are more than the longest needs.
+const (
+	maxTag       = 2048
+	maxStructTag = 2 * maxTag // with those of others
+)
+
 // parseTag is strict: an option that it doesn't know, says nothing, or comes
 // twice is an error. Blank says that the tag stands on a blank field.
 func parseTag(text string, blank bool) (tag, error) {
+	if len(text) > maxTag {
+		return tag{}, fmt.Errorf("the tag is %d bytes, the limit is %d", len(text), maxTag)
+	}
 	if !utf8.ValidString(text) {
 		return tag{}, errors.New("the tag isn't UTF-8")
 	}

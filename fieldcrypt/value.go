@@ -22,7 +22,9 @@ var (
 
 	// ErrNotEnvelope: the column held something that is not an envelope, such
 	// as plaintext. The value didn't keep it: it can neither be read nor
-	// written again. Set and SetNull repair it.
+	// written again. Set and SetNull repair it, unless it is an envelope of a
+	// format version to come, which is envelope.ErrUnknownVersion too: that is
+	// for a newer release to read.
 	ErrNotEnvelope = errors.New("fieldcrypt: the column holds something that is not an envelope")
 
 	// ErrRedacted: [Redacted] was about to become the content of a value.
@@ -50,6 +52,10 @@ type Plain interface {
 // the very envelope it came from. Where the content can't be opened the value
 // is unavailable: Plain tells why, and what is written is again that envelope,
 // so that saving the record loses nothing.
+//
+// Two more states, masked and denied, come with a reveal policy, which decides
+// at Decrypt who sees how much of a value. It is not in this release: whoever
+// may call Decrypt gets all of what it opens.
 //
 // A Value doesn't show its content: fmt, log/slog, encoding/json, encoding/xml
 // and text encodings get [Redacted], and encoding/gob and other binary ones get

@@ -77,7 +77,8 @@ type Resolver interface {
 }
 
 // A DataKey is a new data key in both its forms. It redacts itself wherever it
-// is printed, logged or encoded.
+// is printed, logged or encoded, save in an unexported field of another struct:
+// there fmt asks no methods and would print its bytes. Don't keep one there.
 type DataKey struct {
 	Plaintext []byte // DataKeySize bytes; the caller owns it and wipes it after use
 	Wrapped   []byte // what may be stored

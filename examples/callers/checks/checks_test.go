@@ -1,6 +1,7 @@
 package checks_test
 
 import (
+	"crypto/sha256"
 	"database/sql"
 	"fmt"
 	"strings"
@@ -176,14 +177,14 @@ func writeAndRead(t *testing.T, s server, table string, rs *fieldcrypt.Records[r
 		want, wantErr := pair[0].Plain()
 		is, isErr := pair[1].Plain()
 		require.Equal(t, wantErr, isErr, i)
-		require.Equal(t, want, is, "value %d isn't what was written", i)
+		require.Equal(t, sha256.Sum256([]byte(want)), sha256.Sum256([]byte(is)), i) // the longest are too long to print
 	}
 	require.Len(t, got.Custom, len(r.Custom))
 	want, err := r.Scanned.Plain()
 	require.NoError(t, err)
 	is, err := got.Scanned.Plain()
 	require.NoError(t, err)
-	require.Equal(t, string(want), string(is))
+	require.Equal(t, sha256.Sum256(want), sha256.Sum256(is))
 }
 
 // nth returns the mark of the n-th argument.
