@@ -71,6 +71,16 @@ func New(provider kmsprovider.Provider, roots envelope.RootKeySource, opts *Opti
 	return c, nil
 }
 
+// KeyRing returns the key ring under the records, for the life of its keys:
+// RotateAll, Suspend, Destroy, Health and others. It is closed with the Crypt,
+// and nil for a Crypt that [New] didn't make.
+func (c *Crypt) KeyRing() *envelope.KeyRing {
+	if !c.made() {
+		return nil
+	}
+	return c.ring
+}
+
 // Stats returns what was asked of the provider so far.
 func (c *Crypt) Stats() envelope.Stats {
 	if !c.made() {

@@ -60,6 +60,7 @@ func TestHandlesThatNobodyMade(t *testing.T) {
 			_, err = crypt.Rotate(t.Context(), fieldcrypt.Scope{Tenant: "acme"})
 			require.EqualError(t, err, says)
 			require.Zero(t, crypt.Stats())
+			require.Nil(t, crypt.KeyRing())
 			require.NoError(t, crypt.Close())
 			require.Equal(t, "fieldcrypt.Crypt", fmt.Sprint(crypt))
 		})
