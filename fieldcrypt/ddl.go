@@ -52,8 +52,10 @@ func (r *Records[T]) ColumnDefs(d Dialect) ([]ColumnDef, error) { return r.of().
 // DDL returns the statements that add the marked columns of T to a table, each
 // ending in a semicolon and a new line. The table's name may have a schema's
 // and a dot before it.
-func (r *Records[T]) DDL(d Dialect, table string) (string, error) {
-	columns, err := r.of().columns(d)
+func (r *Records[T]) DDL(d Dialect, table string) (string, error) { return r.of().ddl(d, table) }
+
+func (h *handle) ddl(d Dialect, table string) (string, error) {
+	columns, err := h.columns(d)
 	if err != nil {
 		return "", err
 	}
@@ -98,6 +100,9 @@ func (h *handle) columns(d Dialect) ([]ColumnDef, error) {
 	}
 	for i := range h.plan.fields {
 		m := &h.plan.fields[i]
+		if m.inside {
+			continue
+		}
 		forms, column := h.forms(m), d.quote(m.column)
 		c := ColumnDef{Size: longest(forms)}
 		if m.text {

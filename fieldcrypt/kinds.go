@@ -25,6 +25,12 @@ type kind struct {
 	put     func(m unsafe.Pointer, key string, v sensitive)
 	stateOf func(m unsafe.Pointer, key string) state
 	mapOf   func(m unsafe.Pointer) unsafe.Pointer // equal for variables that hold the same map
+
+	// Of records that are maps: take makes a value of what a program put there,
+	// scan of what a column held, and box gives it back.
+	take func(content any) (sensitive, error)
+	scan func(content any) sensitive
+	box  func(sensitive) any
 }
 
 func kindOf[T Plain](typ envelope.Type, size int) (reflect.Type, *kind) {
@@ -49,6 +55,16 @@ func kindOf[T Plain](typ envelope.Type, size int) (reflect.Type, *kind) {
 		mapOf: func(m unsafe.Pointer) unsafe.Pointer {
 			return reflect.ValueOf(*(*map[string]Value[T])(m)).UnsafePointer()
 		},
+		take: take[T],
+		scan: func(content any) sensitive {
+			if v, ok := content.(Value[T]); ok {
+				return &v
+			}
+			v := new(Value[T])
+			_ = v.Scan(content) // what it refuses makes it unavailable
+			return v
+		},
+		box: func(v sensitive) any { return *v.(*Value[T]) },
 	}
 }
 

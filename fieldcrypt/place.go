@@ -24,27 +24,30 @@ func (h *handle) locate(at *place, record unsafe.Pointer) error {
 
 func (h *handle) tenantOf(record unsafe.Pointer) (string, error) {
 	if h.plan.tenant == nil {
-		if *h.tenant == "" {
-			return "", errors.New("ForTenant was given an empty tenant")
-		}
-		return *h.tenant, nil
+		return ofTenant("", h.tenant, false)
 	}
-	tenant := readString(h.plan.tenant.in(record))
+	return ofTenant(readString(h.plan.tenant.in(record)), h.tenant, true)
+}
+
+// ofTenant compares the tenant that a record has, if it has one, with that of
+// ForTenant, if there is one.
+func ofTenant(its string, handles *string, has bool) (string, error) {
 	switch {
-	case tenant == "":
+	case !has && *handles == "":
+		return "", errors.New("ForTenant was given an empty tenant")
+	case !has:
+		return *handles, nil
+	case its == "":
 		return "", errors.New("its tenant field is empty: set it (or select it) first")
-	case h.tenant != nil && tenant != *h.tenant:
-		return "", fmt.Errorf("it belongs to tenant %q, and the handle is for tenant %q", tenant, *h.tenant)
+	case handles != nil && its != *handles:
+		return "", fmt.Errorf("it belongs to tenant %q, and the handle is for tenant %q", its, *handles)
 	}
-	return tenant, nil
+	return its, nil
 }
 
 // idOf returns the record's ID as text; "" for an unbound type.
 func (p *plan) idOf(record unsafe.Pointer) (string, error) {
-	switch len(p.ids) {
-	case 0:
-		return "", nil
-	case 1:
+	if len(p.ids) == 1 {
 		return p.ids[0].of(record)
 	}
 	parts := make([]string, len(p.ids))
@@ -53,6 +56,17 @@ func (p *plan) idOf(record unsafe.Pointer) (string, error) {
 		if parts[i], err = p.ids[i].of(record); err != nil {
 			return "", err
 		}
+	}
+	return recordOf(parts)
+}
+
+// recordOf joins the parts of a record's ID.
+func recordOf(parts []string) (string, error) {
+	switch len(parts) {
+	case 0:
+		return "", nil
+	case 1:
+		return parts[0], nil
 	}
 	return envelope.CompositeRecord(parts...)
 }

@@ -42,6 +42,7 @@ type marked struct {
 	pad    int
 	max    int // 0 when the tag names none
 	column string
+	inside bool // a Document, and so without a column
 }
 
 // An idPart is one field of the record's ID.

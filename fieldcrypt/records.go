@@ -174,6 +174,10 @@ func (h *handle) begin(ctx context.Context, call string) (*work, error) {
 	case h.plan.tenant == nil && h.tenant == nil:
 		return nil, fmt.Errorf("fieldcrypt: %s of %s: whose records are they? Mark a field `fieldcrypt:\"tenant\"`, or use ForTenant", call, h.plan.typ)
 	}
+	return h.beginWork(ctx, call)
+}
+
+func (h *handle) beginWork(ctx context.Context, call string) (*work, error) {
 	if ctx == nil {
 		return nil, fmt.Errorf("fieldcrypt: %s of %s: %w", call, h.plan.typ, errNoContext)
 	}

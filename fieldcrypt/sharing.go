@@ -18,6 +18,9 @@ type identity struct {
 }
 
 func (j *job) identity() identity {
+	if j.slot != nil {
+		return j.slot.identity()
+	}
 	if j.in == nil {
 		return identity{value: j.value}
 	}
@@ -56,6 +59,9 @@ func (w *work) sharing(b *batch, found func(first, second *job)) {
 }
 
 func (j *job) sameValue(other *job) bool {
+	if j.slot != nil {
+		return j.identity() == other.identity()
+	}
 	if j.in == nil || other.in == nil {
 		return j.in == nil && other.in == nil && j.value == other.value
 	}

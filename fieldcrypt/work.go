@@ -42,6 +42,8 @@ type job struct {
 	// A map's entry: value is a copy, which put brings back.
 	in  unsafe.Pointer
 	key string
+
+	slot *slot // of Maps: where the value goes
 }
 
 // A place is where the values of one record belong. It is found out when the
@@ -146,7 +148,10 @@ func (b *batch) add(j *job, name *envelope.Field, frame, env []byte) {
 // apply makes a change to the value of a job stay: an entry of a map was
 // changed in a copy.
 func (j *job) apply() {
-	if j.in != nil {
+	switch {
+	case j.slot != nil:
+		j.slot.put(j.field.kind.box(j.value))
+	case j.in != nil:
 		j.field.kind.put(j.in, j.key, j.value)
 	}
 }

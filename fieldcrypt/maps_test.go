@@ -1,0 +1,266 @@
+package fieldcrypt_test
+
+import (
+	"database/sql/driver"
+	"encoding/json"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/fieldcrypt/fieldcrypt-go/fieldcrypt"
+	"github.com/fieldcrypt/fieldcrypt-go/fieldcrypt/fieldcrypttest"
+)
+
+const contactsSchema = `{
+  "version": 3,
+  "modules": [{
+    "name": "Contacts", "id": ["id"], "tenant": "tenant", "class": "crm",
+    "fields": [
+      {"name": "email", "type": "string", "max": 320},
+      {"name": "phone", "type": "string", "text": true, "pad": 32},
+      {"name": "score", "type": "int64"},
+      {"name": "born", "type": "date"},
+      {"name": "balance", "type": "decimal"},
+      {"name": "seen", "type": "time"},
+      {"name": "photo", "type": "bytes"},
+      {"name": "vip", "type": "bool"},
+      {"name": "big", "type": "uint64"},
+      {"name": "ratio", "type": "float64"},
+      {"name": "extra", "type": "json"},
+      {"name": "address.postal_code", "type": "string", "path": "address.postal_code"},
+      {"name": "tags.note", "type": "string", "path": "tags[*].note"},
+      {"name": "tags.weight", "type": "int64", "path": "tags[*].weight"}
+    ]
+  }]
+}`
+
+func schema(t testing.TB, text string) *fieldcrypt.Schema {
+	t.Helper()
+	s, err := fieldcrypt.ParseSchema([]byte(text))
+	require.NoError(t, err)
+	return s
+}
+
+func contactMaps(t testing.TB, crypt *fieldcrypt.Crypt) *fieldcrypt.Maps {
+	t.Helper()
+	m, err := fieldcrypt.ForMaps(crypt, schema(t, contactsSchema), "Contacts")
+	require.NoError(t, err)
+	return m
+}
+
+func contactMap() map[string]any {
+	return map[string]any{
+		"id": 42, "tenant": "acme", "name": "Ada",
+		"email": "ada@example.com", "phone": "+44 20 7946 0001", "score": 7, "born": "1815-12-10", "balance": "10.50",
+		"seen": "2026-01-02T03:04:05.000000006+01:00", "photo": []byte{1, 2, 3}, "vip": true, "big": uint64(1) << 63, "ratio": 0.5,
+		"extra":   map[string]any{"a": []any{1, "x", nil}},
+		"address": map[string]any{"street": "1 Example Road", "postal_code": "EX1 1MP"},
+		"tags":    []any{map[string]any{"note": "calls at noon", "weight": 3, "colour": "red"}, map[string]any{"colour": "blue"}, nil},
+	}
+}
+
+// stored is what the database holds and the driver gives back.
+func stored(t testing.TB, record map[string]any) map[string]any {
+	t.Helper()
+	out := map[string]any{}
+	for name, v := range record {
+		if valuer, ok := v.(driver.Valuer); ok {
+			var err error
+			v, err = valuer.Value()
+			require.NoError(t, err)
+		}
+		out[name] = v
+	}
+	return out
+}
+
+func TestMapsRoundTrip(t *testing.T) {
+	crypt := fieldcrypttest.NewWithStore(t)
+	m := contactMaps(t, crypt)
+	record := contactMap()
+	require.NoError(t, m.Encrypt(t.Context(), record))
+	require.Equal(t, "Ada", record["name"])
+	require.Equal(t, 42, record["id"])
+	require.NotContains(t, fmt.Sprintf("%v %+v %#v", record, record, record), "ada@example.com")
+	printed, err := json.Marshal(record)
+	require.NoError(t, err)
+	require.NotContains(t, string(printed), "EX1 1MP")
+	require.Contains(t, string(printed), `"address":{"postal_code":"[REDACTED]","street":"1 Example Road"}`)
+
+	row := stored(t, record)
+	for _, secret := range []string{"ada@example.com", "7946", "1815", "10.50", "EX1 1MP", "calls at noon"} {
+		require.NotContains(t, fmt.Sprint(row), secret)
+	}
+	require.Contains(t, row["address"], `"street":"1 Example Road"`)
+	require.Contains(t, row["address"], `"postal_code":"fc1.`)
+	require.Contains(t, row["tags"], `"colour":"blue"`)
+	require.IsType(t, "", row["phone"])
+	require.IsType(t, []byte{}, row["email"])
+
+	require.NoError(t, m.Decrypt(t.Context(), row))
+	for name, want := range map[string]any{
+		"email": "ada@example.com", "phone": "+44 20 7946 0001", "score": int64(7), "born": fieldcrypt.CivilDate{Year: 1815, Month: 12, Day: 10},
+		"balance": fieldcrypt.DecimalString("10.50"), "photo": []byte{1, 2, 3}, "vip": true, "big": uint64(1) << 63, "ratio": 0.5,
+		"extra": json.RawMessage(`{"a":[1,"x",null]}`),
+	} {
+		require.Equal(t, want, plainOf(t, row[name]), name)
+	}
+	seen, ok := plainOf(t, row["seen"]).(time.Time)
+	require.True(t, ok)
+	require.Equal(t, "2026-01-02T03:04:05.000000006+01:00", seen.Format(time.RFC3339Nano))
+	address, err := row["address"].(fieldcrypt.Document).Plain()
+	require.NoError(t, err)
+	require.JSONEq(t, `{"street":"1 Example Road","postal_code":"EX1 1MP"}`, string(address))
+	tags, err := row["tags"].(fieldcrypt.Document).Plain()
+	require.NoError(t, err)
+	require.JSONEq(t, `[{"note":"calls at noon","weight":3,"colour":"red"},{"colour":"blue"},null]`, string(tags))
+
+	// Saved as it was read: the same bytes.
+	before := stored(t, record)
+	require.NoError(t, m.Encrypt(t.Context(), row))
+	require.Equal(t, before, stored(t, row))
+}
+
+func plainOf(t testing.TB, v any) any {
+	t.Helper()
+	switch v := v.(type) {
+	case fieldcrypt.String:
+		return must(t, v)
+	case fieldcrypt.Int64:
+		return must(t, v)
+	case fieldcrypt.Uint64:
+		return must(t, v)
+	case fieldcrypt.Float64:
+		return must(t, v)
+	case fieldcrypt.Bool:
+		return must(t, v)
+	case fieldcrypt.Bytes:
+		return must(t, v)
+	case fieldcrypt.Time:
+		return must(t, v)
+	case fieldcrypt.Date:
+		return must(t, v)
+	case fieldcrypt.Decimal:
+		return must(t, v)
+	case fieldcrypt.JSON:
+		return must(t, v)
+	}
+	t.Fatalf("a %T", v)
+	return nil
+}
+
+func must[T fieldcrypt.Plain](t testing.TB, v fieldcrypt.Value[T]) T {
+	t.Helper()
+	content, err := v.Plain()
+	require.NoError(t, err)
+	return content
+}
+
+// Structs and maps are one model: what one sealed the other opens.
+func TestMapsAndStructs(t *testing.T) {
+	type contact struct {
+		ID     int64             `fieldcrypt:"id"`
+		Tenant string            `fieldcrypt:"tenant"`
+		Email  fieldcrypt.String `fieldcrypt:"Contacts.email,class=crm"`
+		_      struct{}          `fieldcrypt:"class=crm"`
+	}
+	crypt := fieldcrypttest.NewWithStore(t)
+	m, structs := contactMaps(t, crypt), records[contact](t, crypt)
+	record := map[string]any{"id": int64(42), "tenant": "acme", "email": "ada@example.com"}
+	require.NoError(t, m.Encrypt(t.Context(), record))
+	var c contact
+	c.ID, c.Tenant = 42, "acme"
+	require.NoError(t, c.Email.Scan(stored(t, record)["email"]))
+	require.NoError(t, structs.Decrypt(t.Context(), &c))
+	require.Equal(t, "ada@example.com", must(t, c.Email))
+
+	c.Email.Set("grace@example.com")
+	require.NoError(t, structs.Encrypt(t.Context(), &c))
+	env, err := c.Email.Value()
+	require.NoError(t, err)
+	record["email"] = env
+	require.NoError(t, m.Decrypt(t.Context(), record))
+	require.Equal(t, "grace@example.com", plainOf(t, record["email"]))
+	record["id"] = int64(43)
+	record["email"] = env
+	require.Error(t, m.Decrypt(t.Context(), record), "the record is bound")
+}
+
+// All or nothing: a record that fails leaves all as they were.
+func TestMapsEncryptIsAllOrNothing(t *testing.T) {
+	m := contactMaps(t, fieldcrypttest.NewWithStore(t))
+	for says, spoil := range map[string]func(map[string]any){
+		"Contacts.score of Contacts, record 1: the schema says int64, and the record holds a string":         func(r map[string]any) { r["score"] = "secret-seven" },
+		"Contacts.email of Contacts, record 1: the schema says string, and the record holds a []uint8":       func(r map[string]any) { r["email"] = []byte("secret") },
+		"Contacts.vip of Contacts, record 1: the schema says bool, and the record holds a *fieldcrypt.Value": func(r map[string]any) { r["vip"] = new(fieldcrypt.Bool) },
+		"Contacts.email of Contacts, record 1: its ID (member \"id\") is missing":                            func(r map[string]any) { delete(r, "id") },
+		"Contacts.email of Contacts, record 1: its ID (member \"id\") is zero":                               func(r map[string]any) { r["id"] = 0 },
+		"Contacts.email of Contacts, record 1: its ID (member \"id\") is a float64":                          func(r map[string]any) { r["id"] = 1.5 },
+		"Contacts.email of Contacts, record 1: its tenant field is empty":                                    func(r map[string]any) { delete(r, "tenant") },
+		"Contacts.email of Contacts, record 1: its tenant (member \"tenant\") is a int":                      func(r map[string]any) { r["tenant"] = 7 },
+		"Contacts.email of Contacts, record 1: the value is 321 bytes, the limit is 320":                     func(r map[string]any) { r["email"] = string(make([]byte, 321)) },
+		"Contacts.phone of Contacts, record 1: fieldcrypt: the redaction marker is not a value":              func(r map[string]any) { r["phone"] = fieldcrypt.Redacted },
+		"(path address.postal_code)": func(r map[string]any) { r["address"] = []any{"secret"} },
+		"record doesn't have the shape that the path is for: string where an array ([]any) is expected (path tags[*].note)": func(r map[string]any) { r["tags"] = json.RawMessage(`"secret"`) },
+		"Contacts.extra of Contacts, record 1: the schema says JSON":                                                        func(r map[string]any) { r["extra"] = map[string]any{"a": fieldcrypt.Of("secret")} },
+	} {
+		good, bad := contactMap(), contactMap()
+		spoil(bad)
+		asBefore := fmt.Sprint(good, bad)
+		err := m.Encrypt(t.Context(), good, bad)
+		require.ErrorContains(t, err, says)
+		require.NotContains(t, err.Error(), "secret")
+		require.Equal(t, asBefore, fmt.Sprint(good, bad), says)
+	}
+	require.ErrorContains(t, m.Encrypt(t.Context(), contactMap(), nil), "record 1 is a nil pointer")
+}
+
+// What can't be opened is listed, and the rest reads.
+func TestMapsDecryptListsFailures(t *testing.T) {
+	m := contactMaps(t, fieldcrypttest.NewWithStore(t))
+	one, two := contactMap(), contactMap()
+	two["id"] = 43
+	require.NoError(t, m.Encrypt(t.Context(), one, two))
+	rows := []map[string]any{stored(t, one), stored(t, two)}
+	rows[1]["email"] = rows[0]["email"]
+	rows[1]["phone"] = "in the clear"
+	rows[1]["address"] = `{"postal_code":"in the clear","street":"x"}`
+	rows[1]["tags"] = `not JSON`
+	err := m.Decrypt(t.Context(), rows...)
+	var failed *fieldcrypt.DecryptError
+	require.ErrorAs(t, err, &failed)
+	var fields []string
+	for _, f := range failed.Failures {
+		require.Equal(t, 1, f.Row)
+		fields = append(fields, f.Field)
+	}
+	require.ElementsMatch(t, []string{"Contacts.email", "Contacts.phone", "Contacts.address.postal_code", "Contacts.tags.note", "Contacts.tags.weight"}, fields)
+	require.NotContains(t, fmt.Sprint(err, rows[1]), "in the clear")
+	require.Equal(t, int64(7), plainOf(t, rows[1]["score"]))
+	require.Equal(t, "ada@example.com", plainOf(t, rows[0]["email"]))
+	_, err = rows[1]["tags"].(fieldcrypt.Document).Value()
+	require.ErrorIs(t, err, fieldcrypt.ErrNotEnvelope)
+	_, err = rows[1]["phone"].(fieldcrypt.String).Value()
+	require.ErrorIs(t, err, fieldcrypt.ErrNotEnvelope)
+
+	strict := stored(t, two)
+	strict["email"] = rows[0]["id"]
+	asBefore := fmt.Sprint(strict)
+	require.Error(t, m.DecryptStrict(t.Context(), strict))
+	require.Equal(t, asBefore, fmt.Sprint(strict))
+}
+
+// One nested map in two records has one place only.
+func TestMapsRefuseSharing(t *testing.T) {
+	m := contactMaps(t, fieldcrypttest.NewWithStore(t))
+	one := contactMap()
+	two := contactMap()
+	two["id"] = 43
+	two["address"] = one["address"] // is copied: both have their own
+	require.NoError(t, m.Encrypt(t.Context(), one, two))
+	rows := []map[string]any{stored(t, one), stored(t, two)}
+	require.NotEqual(t, rows[0]["address"], rows[1]["address"])
+	require.NoError(t, m.Decrypt(t.Context(), rows...))
+}
