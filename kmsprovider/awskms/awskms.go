@@ -98,12 +98,14 @@ type Options struct {
 }
 
 // A Provider makes and unwraps data keys with AWS KMS. It implements
-// kmsprovider.Provider, Rewrapper, Wrapper, Checker and Resolver, is safe for
-// concurrent use, and prints neither credentials nor settings.
+// kmsprovider.Provider, Rewrapper, Wrapper, Checker, Resolver, Examiner and
+// PolicyWriter, is safe for concurrent use, and prints neither credentials nor
+// settings.
 type Provider struct {
 	client           *kms.Client
 	region           string
-	endpoint         string // scheme and host, for printing
+	endpoint         string // scheme and host
+	role             string // the ARN of the role to assume, if there is one
 	replicas         map[string]string
 	unreachableAfter time.Duration
 	throttledFor     time.Duration
@@ -112,11 +114,13 @@ type Provider struct {
 }
 
 var (
-	_ kmsprovider.Provider  = (*Provider)(nil)
-	_ kmsprovider.Rewrapper = (*Provider)(nil)
-	_ kmsprovider.Wrapper   = (*Provider)(nil)
-	_ kmsprovider.Checker   = (*Provider)(nil)
-	_ kmsprovider.Resolver  = (*Provider)(nil)
+	_ kmsprovider.Provider     = (*Provider)(nil)
+	_ kmsprovider.Rewrapper    = (*Provider)(nil)
+	_ kmsprovider.Wrapper      = (*Provider)(nil)
+	_ kmsprovider.Checker      = (*Provider)(nil)
+	_ kmsprovider.Resolver     = (*Provider)(nil)
+	_ kmsprovider.Examiner     = (*Provider)(nil)
+	_ kmsprovider.PolicyWriter = (*Provider)(nil)
 )
 
 // Open returns a Provider with the default AWS configuration: environment,
@@ -188,6 +192,7 @@ func newProvider(cfg aws.Config, o Options) (*Provider, error) {
 		client:           client,
 		region:           client.Options().Region,
 		endpoint:         endpoint.Scheme + "://" + endpoint.Host,
+		role:             o.AssumeRoleARN,
 		unreachableAfter: cmp.Or(o.UnreachableAfter, defaultUnreachableAfter),
 		throttledFor:     cmp.Or(o.ThrottledFor, defaultThrottledFor),
 		pins:             pins{keys: map[string]name{}, flights: map[string]*flight{}},
