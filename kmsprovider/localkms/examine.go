@@ -24,7 +24,7 @@ func (p *Provider) Examine(ctx context.Context) []kmsprovider.Finding {
 			if !modesAreKept {
 				who = "who can use it is what its folder's permissions say"
 			}
-			return []kmsprovider.Finding{examine.OK("key file", fmt.Sprintf("%s has %d root keys; %s", p.path, len(s.byName), who))}
+			return []kmsprovider.Finding{examine.OK("key file", fmt.Sprintf("%s, root keys: %d; %s", p.path, len(s.byName), who))}
 		}},
 		examine.Check{Name: "TLS", Do: func(context.Context) []kmsprovider.Finding {
 			return []kmsprovider.Finding{examine.OK("TLS", "there is no connection: the root keys are in a file")}
