@@ -48,7 +48,10 @@ func attempt[T any](ctx context.Context, limit time.Duration, class error, do fu
 		return none, fmt.Errorf("%w: no answer within %v, and what was asked doesn't heed its context", class, limit)
 	case !heard:
 		return none, fmt.Errorf("not finished: %w", ctx.Err())
-	case errors.Is(a.err, context.DeadlineExceeded) && !errors.Is(a.err, kmsprovider.ErrThrottled) && own.Err() != nil && ctx.Err() == nil:
+	case errors.Is(a.err, context.DeadlineExceeded) && own.Err() != nil && ctx.Err() == nil:
+		if errors.Is(a.err, kmsprovider.ErrThrottled) {
+			class = kmsprovider.ErrThrottled
+		}
 		return a.value, fmt.Errorf("%w: no answer within %v: %v", class, limit, a.err) // not the caller's deadline
 	}
 	return a.value, a.err
@@ -224,19 +227,26 @@ var doctorField = MustField("fieldcrypt doctor", "value")
 // ask the store and the key service for the data key.
 func (d *doctor) roundTrip(ctx context.Context, check string, scope Scope, roots RootKeySource, opts Options) []kmsprovider.Finding {
 	const subject = "round trip of a value"
-	opts.OnEvent, opts.LoadTimeout = nil, d.timeout
+	opts.OnEvent = nil
+	opts.LoadTimeout = max(d.timeout*9/10, 1) // it comes first, since the ring knows what the time was lost on
+	mend := func(err error) string {
+		if opts.Store != nil && errors.Is(err, kmsprovider.ErrUnavailable) {
+			return "see that the key service and the key store can be reached from here and answer, then try again"
+		}
+		return mendOf(err)
+	}
 	b := &Binding{Scope: scope, Field: doctorField, Record: "doctor"}
 	frame := AppendString(nil, "fieldcrypt doctor")
 	envelope, err := d.withRing(ctx, roots, &opts, func(ctx context.Context, r *KeyRing) ([]byte, error) { return r.Seal(ctx, b, frame) })
 	if err != nil {
-		return []kmsprovider.Finding{failed(subject, check, err, mendOf(err))}
+		return []kmsprovider.Finding{failed(subject, check, err, mend(err))}
 	}
 	opened, err := d.withRing(ctx, roots, &opts, func(ctx context.Context, r *KeyRing) ([]byte, error) { return r.Open(ctx, b, envelope) })
 	if err == nil && !bytes.Equal(opened, frame) {
 		err = errors.New("what was opened is not what was sealed")
 	}
 	if err != nil {
-		return []kmsprovider.Finding{failed(subject, check, err, mendOf(err))}
+		return []kmsprovider.Finding{failed(subject, check, err, mend(err))}
 	}
 	info, err := Inspect(envelope)
 	if err != nil {

@@ -158,7 +158,7 @@ func tidy(f kmsprovider.Finding) kmsprovider.Finding {
 		f.Status = kmsprovider.StatusFailed
 	}
 	switch {
-	case errors.Is(f.Err, context.Canceled), errors.Is(f.Err, context.DeadlineExceeded) && !errors.Is(f.Err, kmsprovider.ErrThrottled):
+	case errors.Is(f.Err, context.Canceled), errors.Is(f.Err, context.DeadlineExceeded):
 		f.Mend = "give the context that Doctor is called with the time that it takes"
 	case f.Status == kmsprovider.StatusFailed && f.Mend == "" && f.Err != nil:
 		f.Mend = mendOf(f.Err)
