@@ -241,5 +241,9 @@ func (p *Provider) describe() string {
 	if p == nil {
 		return "awskms.Provider(nil)"
 	}
-	return "awskms.Provider(" + p.region + ", " + p.endpoint + ")"
+	as := ""
+	if p.role != "" { // two that differ in nothing else are common
+		as = ", as " + printable(p.role)
+	}
+	return "awskms.Provider(" + p.region + ", " + p.endpoint + as + ")"
 }

@@ -47,7 +47,7 @@ func (p *Provider) examineCredentials(ctx context.Context) kmsprovider.Finding {
 		from = "from " + printable(creds.Source)
 	}
 	if p.role != "" {
-		from += ", as the role " + printable(p.role)
+		from += ", for the role " + printable(p.role)
 	}
 	switch {
 	case !creds.CanExpire:

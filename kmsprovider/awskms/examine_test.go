@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -82,9 +83,11 @@ func TestExamineRole(t *testing.T) {
 			<AccessKeyId>`+accessKeyID+`</AccessKeyId><SecretAccessKey>`+secretKey+`</SecretAccessKey><SessionToken>x</SessionToken>
 			<Expiration>2126-01-02T03:04:05Z</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>`), nil
 	})
-	f := about(t, newOn(t, sts, &awskms.Options{AssumeRoleARN: role}).Examine(t.Context()), "credentials")
+	p := newOn(t, sts, &awskms.Options{AssumeRoleARN: role})
+	require.Equal(t, "awskms.Provider(eu-central-1, https://kms.eu-central-1.amazonaws.com, as "+role+")", fmt.Sprint(p))
+	f := about(t, p.Examine(t.Context()), "credentials")
 	require.Equal(t, kmsprovider.StatusOK, f.Status)
-	require.Contains(t, f.Found, ", as the role "+role+", until 2126-01-02T03:04:05Z")
+	require.Contains(t, f.Found, ", for the role "+role+", until 2126-01-02T03:04:05Z")
 }
 
 func TestExamineConnection(t *testing.T) {
