@@ -58,8 +58,8 @@ var doctorScope = Scope{Tenant: "fieldcrypt doctor", Class: DefaultClass}
 // Each check has a deadline and up to 8 go on at a time, so that Doctor returns
 // even if a provider or store doesn't heed its context, whose call it then leaves
 // behind. When ctx ends it returns at once; what was not done has failed. A panic
-// of a provider or store is a failed check. It holds no secret, and is safe for
-// concurrent use. Options may be nil.
+// of a provider or store is a failed check. The report holds no secret. Doctor is
+// safe for concurrent use; options may be nil.
 func (r *KeyRing) Doctor(ctx context.Context, opts *DoctorOptions) *DoctorReport {
 	d := doctor{ring: r, timeout: defaultDoctorTimeout, slots: make(chan struct{}, doctorAtOnce)}
 	if opts != nil {
@@ -249,15 +249,22 @@ func (d *doctor) leaves(ctx context.Context, keys []*configured) (all []kmsprovi
 	if len(keys) == 0 {
 		return []kmsprovider.Provider{d.ring.provider}
 	}
-	for _, k := range keys {
-		behind, err := attempt(ctx, d.timeout, kmsprovider.ErrUnavailable, func(context.Context) ([]kmsprovider.Provider, error) {
-			return behind(d.ring.provider, k.uri, 0), nil
-		}, nil)
-		if err != nil { // then it is tried as it is, and says why it can't be
-			behind = []kmsprovider.Provider{d.ring.provider}
+	chains := make([]chain, len(keys))
+	for i, k := range keys {
+		chains[i] = func(ctx context.Context) []kmsprovider.Finding {
+			var err error
+			k.behind, err = attempt(ctx, d.timeout, kmsprovider.ErrUnavailable, func(context.Context) ([]kmsprovider.Provider, error) {
+				return behind(d.ring.provider, k.uri, 0), nil
+			}, nil)
+			if err != nil { // then it is tried as it is
+				k.behind = []kmsprovider.Provider{d.ring.provider}
+			}
+			return nil
 		}
-		k.behind = behind
-		for _, p := range behind {
+	}
+	d.run(ctx, chains)
+	for _, k := range keys {
+		for _, p := range k.behind {
 			if !slices.ContainsFunc(all, func(q kmsprovider.Provider) bool { return same(p, q) }) {
 				all = append(all, p)
 			}

@@ -89,6 +89,7 @@ func TestDoctorOfHealthyKMS(t *testing.T) {
 	report := p.ring.Doctor(t.Context(), nil)
 	require.NoError(t, report.Err())
 	require.Empty(t, statuses(report), report)
+	require.Equal(t, 5+5+2, p.kms.Count("DescribeKey", "GenerateDataKey", "Decrypt", "ReEncrypt"), "what docs/doctor.md says: each root key, and the round trip")
 
 	service := "key service awskms.Provider(eu-central-1, " + p.kms.URL() + ")"
 	text := report.String()

@@ -413,6 +413,15 @@ func TestDoctorOfRootKeysThatAreNotConfigured(t *testing.T) {
 			require.Contains(t, f.Mend, c.mend)
 		})
 	}
+	writer, err := NewKeyRing(struct {
+		*plainProvider
+		kmsprovider.PolicyWriter
+	}{&plainProvider{}, newMoody(calm)}, byTenant, nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, writer.Close()) })
+	require.Empty(t, writer.Doctor(t.Context(), nil).Policies, "a policy for nothing")
+	require.Len(t, writer.Doctor(t.Context(), &DoctorOptions{Scopes: acmeScope}).Policies, 1, "the control")
+
 	report := ring.Doctor(t.Context(), &DoctorOptions{Scopes: acmeScope})
 	require.NoError(t, report.Err(), "the control")
 	report = ring.Doctor(t.Context(), &DoctorOptions{Scopes: []Scope{{Tenant: "initech"}, {Tenant: "acme"}}})

@@ -110,6 +110,9 @@ func (d *doctor) policy(ctx context.Context, w kmsprovider.PolicyWriter, p kmspr
 			open = append(open, k.uri)
 		}
 	}
+	if len(seal)+len(open) == 0 {
+		return nil, nil
+	}
 	text, err := attempt(ctx, d.timeout, kmsprovider.ErrUnavailable, func(ctx context.Context) ([]byte, error) {
 		text, err := w.Policy(ctx, seal, open)
 		if err == nil && !json.Valid(text) {

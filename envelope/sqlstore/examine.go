@@ -39,13 +39,13 @@ func (s *Store) Examine(ctx context.Context) []kmsprovider.Finding {
 func (s *Store) examineTables(ctx context.Context) []kmsprovider.Finding {
 	var found state
 	err := s.run(ctx, s.db, operation{"checking the tables", s}, func(c *sql.Conn) (err error) {
-		if found, err = s.inspect(ctx, c); err != nil {
-			return err
+		if found, err = s.inspect(ctx, c); err == nil {
+			err = found.fault(s)
 		}
-		if err = found.fault(s); err != nil {
-			return err
+		if err == nil {
+			err = s.complete(ctx, c)
 		}
-		return s.complete(ctx, c)
+		return err
 	})
 	switch {
 	case err != nil:

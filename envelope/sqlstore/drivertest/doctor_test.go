@@ -161,7 +161,7 @@ func TestDoctorOfAPoolThatIsHeld(t *testing.T) {
 		for range 2 {
 			c, err := db.Conn(t.Context())
 			require.NoError(t, err)
-			defer c.Close()
+			t.Cleanup(func() { require.NoError(t, c.Close()) })
 		}
 		began := time.Now()
 		report := crypt(t, s).Doctor(t.Context(), &fieldcrypt.DoctorOptions{Timeout: 100 * time.Millisecond})
