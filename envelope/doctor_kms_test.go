@@ -292,9 +292,11 @@ func TestDoctorOfAnEndpointThatIsNone(t *testing.T) {
 			require.NoError(t, err)
 			report := ringOn(t, provider, RootKeys{Seal: p.seal}, nil).Doctor(t.Context(), &DoctorOptions{Timeout: 300 * time.Millisecond})
 			require.ErrorIs(t, report.Err(), kmsprovider.ErrUnavailable)
+			require.NotErrorIs(t, report.Err(), context.DeadlineExceeded, "the caller set none")
 			f := finding(t, report, "key service", "connection")
 			require.Equal(t, kmsprovider.StatusFailed, f.Status)
 			require.Contains(t, f.Found, c.says)
+			require.Equal(t, "see that the key service can be reached from here and answers, then try again", f.Mend)
 			require.Equal(t, []string{
 				"failed key service awskms.Provider(eu-central-1, " + c.endpoint + "): connection",
 				"failed root key " + p.seal + ": state", "failed round trip of a value: inline",

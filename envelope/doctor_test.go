@@ -263,6 +263,45 @@ func TestDoctorOfACallerWhoLeaves(t *testing.T) {
 	})
 }
 
+// A provider's own deadline isn't the caller's, however soon it comes.
+func TestDoctorOfDeadlinesThatAreNotTheCallers(t *testing.T) {
+	for name, class := range map[string]error{"plain": nil, "throttled": kmsprovider.ErrThrottled} {
+		t.Run(name, func(t *testing.T) {
+			own := errors.Join(class, context.DeadlineExceeded)
+			a := &impatient{&plainProvider{}, own}
+			ring := ringOn(t, a, RootKeys{Seal: plainRoot}, nil)
+			report := ring.Doctor(t.Context(), nil)
+			require.NotErrorIs(t, report.Err(), context.DeadlineExceeded)
+			want := kmsprovider.ErrUnavailable
+			if class != nil {
+				want = class
+			}
+			for _, f := range []kmsprovider.Finding{
+				finding(t, report, "root key", checkState), finding(t, report, "key service", "mood"),
+			} {
+				require.Equal(t, kmsprovider.StatusFailed, f.Status)
+				require.ErrorIs(t, f.Err, want)
+				require.Equal(t, mendOf(want), f.Mend)
+			}
+			require.Contains(t, finding(t, report, "root key", checkState).Found, want.Error()+": no answer in time: ")
+
+			past, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
+			defer cancel()
+			require.ErrorIs(t, ring.Doctor(past, nil).Err(), context.DeadlineExceeded, "the control: the caller's own")
+		})
+	}
+}
+
+type impatient struct {
+	*plainProvider
+	end error
+}
+
+func (i *impatient) Check(context.Context, string) error { return i.end }
+func (i *impatient) Examine(context.Context) []kmsprovider.Finding {
+	return []kmsprovider.Finding{{Check: "mood", Status: kmsprovider.StatusFailed, Found: "slow", Err: i.end}}
+}
+
 // Many root keys are tried at once, and not too many.
 func TestDoctorIsBounded(t *testing.T) {
 	bubble(t, func(t *testing.T) {

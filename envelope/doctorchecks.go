@@ -48,13 +48,30 @@ func attempt[T any](ctx context.Context, limit time.Duration, class error, do fu
 		return none, fmt.Errorf("%w: no answer within %v, and what was asked doesn't heed its context", class, limit)
 	case !heard:
 		return none, fmt.Errorf("not finished: %w", ctx.Err())
-	case errors.Is(a.err, context.DeadlineExceeded) && own.Err() != nil && ctx.Err() == nil:
-		if errors.Is(a.err, kmsprovider.ErrThrottled) {
-			class = kmsprovider.ErrThrottled
+	case errors.Is(a.err, context.DeadlineExceeded) && !over(ctx):
+		within := "in time"
+		if over(own) {
+			within = "within " + limit.String()
 		}
-		return a.value, fmt.Errorf("%w: no answer within %v: %v", class, limit, a.err) // not the caller's deadline
+		return a.value, fmt.Errorf("%w: no answer %s: %v", notTheCallers(class, a.err), within, a.err)
 	}
 	return a.value, a.err
+}
+
+// notTheCallers is the class of an error that is a deadline which the caller
+// didn't set, and must not look like the caller's.
+func notTheCallers(class, err error) error {
+	if errors.Is(err, kmsprovider.ErrThrottled) {
+		return kmsprovider.ErrThrottled
+	}
+	return class
+}
+
+// over reports whether a context has ended, or is about to: what is handed its
+// deadline can notice that before the context's own timer.
+func over(ctx context.Context) bool {
+	deadline, ok := ctx.Deadline()
+	return ctx.Err() != nil || ok && !time.Now().Before(deadline)
 }
 
 // An answer is what a call returned.
@@ -92,6 +109,9 @@ func (d *doctor) ask(ctx context.Context, e kmsprovider.Examiner, subject string
 	for i, f := range found {
 		if f.Subject == "" {
 			f.Subject = subject
+		}
+		if errors.Is(f.Err, context.DeadlineExceeded) && !over(ctx) {
+			f.Err = fmt.Errorf("%w: %v", notTheCallers(class, f.Err), f.Err)
 		}
 		tidied[i] = tidy(f)
 	}
