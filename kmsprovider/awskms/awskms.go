@@ -18,7 +18,8 @@
 //
 // The caller needs kms:GenerateDataKey, kms:Decrypt and kms:DescribeKey, and
 // for a change of root keys kms:ReEncryptFrom and kms:ReEncryptTo. Only data
-// keys that come from another key service need kms:Encrypt.
+// keys that come from another key service need kms:Encrypt. [Provider.Policy]
+// writes this down for given root keys.
 //
 // # Errors
 //
