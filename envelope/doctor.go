@@ -43,7 +43,8 @@ var doctorScope = Scope{Tenant: "fieldcrypt doctor", Class: DefaultClass}
 // With the key service it does what it is to be permitted: for each root key that
 // wraps, it generates a data key, unwraps it, and rewraps it where the provider
 // can; for each that only opens, it unwraps a data key that the store has under
-// it. Each provider of a kmsprovider.Group is tried by itself. What providers and
+// it, or if there is none, one that it generates where that is permitted. Each
+// provider of a kmsprovider.Group is tried by itself. What providers and
 // stores tell about themselves (kmsprovider.Examiner) is in the report: where
 // credentials come from, TLS, the clock, the tables. So is the least policy for
 // each provider that can write one (kmsprovider.PolicyWriter).
