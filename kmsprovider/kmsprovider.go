@@ -4,7 +4,9 @@
 //
 // A [Provider] does those two things. What only some services can do is an
 // interface of one method each: [Rewrapper], [Wrapper], [Checker], [Resolver].
-// [Rewrap] moves a data key to another root key by the best of them.
+// [Rewrap] moves a data key to another root key by the best of them. What the
+// Doctor of a key ring asks is optional too: [Examiner], [Group],
+// [RootKeyLister], [PolicyWriter].
 //
 // Sub-packages hold the providers: awskms (AWS KMS) and localkms (an embedded
 // key file). Package residency routes each tenant to the root key of its region,

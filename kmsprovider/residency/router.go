@@ -28,17 +28,19 @@ type RootKeys struct {
 // A Router says which root keys are for a tenant, and calls each where it may be
 // called. It implements kmsprovider.Provider, Rewrapper, Wrapper, Checker and
 // Resolver: the optional ones as far as the providers behind a root key do. It
-// is safe for concurrent use.
+// is a kmsprovider.Group and RootKeyLister, and safe for concurrent use.
 type Router struct {
 	routes atomic.Pointer[routes]
 }
 
 var (
-	_ kmsprovider.Provider  = (*Router)(nil)
-	_ kmsprovider.Rewrapper = (*Router)(nil)
-	_ kmsprovider.Wrapper   = (*Router)(nil)
-	_ kmsprovider.Checker   = (*Router)(nil)
-	_ kmsprovider.Resolver  = (*Router)(nil)
+	_ kmsprovider.Provider      = (*Router)(nil)
+	_ kmsprovider.Rewrapper     = (*Router)(nil)
+	_ kmsprovider.Wrapper       = (*Router)(nil)
+	_ kmsprovider.Checker       = (*Router)(nil)
+	_ kmsprovider.Resolver      = (*Router)(nil)
+	_ kmsprovider.Group         = (*Router)(nil)
+	_ kmsprovider.RootKeyLister = (*Router)(nil)
 )
 
 // New returns a Router, or an error that lists all that is wrong with the
@@ -94,6 +96,29 @@ func (r *Router) Region(tenant string) (string, error) {
 
 // URIs returns all root keys of the configuration, in its order.
 func (r *Router) URIs() []string { return slices.Clone(r.routes.Load().uris) }
+
+// ListRootKeys implements kmsprovider.RootKeyLister: what [Router.URIs] returns,
+// by what the regions use it for.
+func (r *Router) ListRootKeys() (seal, open []string) {
+	rs := r.routes.Load()
+	for _, uri := range rs.uris {
+		if rs.regions[rs.byURI[uri].region].RootKey == uri {
+			seal = append(seal, uri)
+		} else {
+			open = append(open, uri)
+		}
+	}
+	return seal, open
+}
+
+// Behind implements kmsprovider.Group: the providers that may be called for a root
+// key, in the order of [Region.Call].
+func (r *Router) Behind(rootKey string) []kmsprovider.Provider {
+	if rt := r.routes.Load().byURI[rootKey]; rt != nil {
+		return slices.Clone(rt.places)
+	}
+	return nil
+}
 
 // Health tells how the providers of a root key have done, in the order of
 // [Region.Call]. It is nil for a root key with one provider, or none.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/fieldcrypt/fieldcrypt-go/envelope"
 	"github.com/fieldcrypt/fieldcrypt-go/envelope/sqlstore"
+	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider"
 )
 
 const mariadbDSN = "FIELDCRYPT_TEST_MARIADB_DSN"
@@ -95,4 +96,25 @@ func TestSchemaOfMariaDB(t *testing.T) {
 
 func TestUnreachableMariaDB(t *testing.T) {
 	unreachable(t, database{dialect: sqlstore.MariaDB, driver: "mysql", dsn: "root@tcp(127.0.0.1:1)/x"})
+}
+
+// What protects a connection is asked of the server, whatever the driver was told.
+func TestDoctorOfConnectionsToMariaDB(t *testing.T) {
+	d := mariadb(t)
+	tcp := aboutStore(t, crypt(t, d.store(t)).Doctor(t.Context(), nil), "TLS")
+	if !strings.Contains(d.dsn, "tls=") && strings.Contains(d.dsn, "tcp(") {
+		require.Equal(t, kmsprovider.StatusWarning, tcp.Status)
+		require.Equal(t, "the connection is not encrypted: who reads that network reads names of tenants and wrapped keys, and can change them", tcp.Found)
+		require.Contains(t, tcp.Mend, "tls=true for MariaDB")
+	}
+	var path string
+	require.NoError(t, d.pool(t).QueryRowContext(t.Context(), "SELECT @@socket").Scan(&path))
+	if _, err := os.Stat(path); err != nil {
+		t.Logf("the server is on another machine, and its socket not tried: %v", err)
+		return
+	}
+	local := withMariaDB(t, d, func(c *mysql.Config) { c.Net, c.Addr = "unix", path })
+	socket := aboutStore(t, crypt(t, local.store(t)).Doctor(t.Context(), nil), "TLS")
+	require.Equal(t, kmsprovider.StatusOK, socket.Status, socket.Found)
+	require.Equal(t, "a socket of the database's machine, not a network", socket.Found)
 }

@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -15,6 +16,7 @@ import (
 
 	"github.com/fieldcrypt/fieldcrypt-go/envelope"
 	"github.com/fieldcrypt/fieldcrypt-go/envelope/sqlstore"
+	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider"
 )
 
 const postgresURL = "FIELDCRYPT_TEST_POSTGRES_URL"
@@ -128,4 +130,27 @@ func TestLeastRights(t *testing.T) {
 
 func TestUnreachablePostgres(t *testing.T) {
 	unreachable(t, database{dialect: sqlstore.Postgres, driver: "pgx", dsn: "postgres://postgres@127.0.0.1:1/postgres?sslmode=disable"})
+}
+
+// What protects a connection is asked of the server, whatever the driver was told.
+func TestDoctorOfConnectionsToPostgres(t *testing.T) {
+	d := postgres(t)
+	tcp := aboutStore(t, crypt(t, d.store(t)).Doctor(t.Context(), nil), "TLS")
+	if strings.Contains(d.dsn, "sslmode=disable") {
+		require.Equal(t, kmsprovider.StatusWarning, tcp.Status)
+		require.Equal(t, "the connection is not encrypted: who reads that network reads names of tenants and wrapped keys, and can change them", tcp.Found)
+		require.Contains(t, tcp.Mend, "sslmode=verify-full")
+	}
+	var folder, port string
+	row := d.pool(t).QueryRowContext(t.Context(), "SELECT current_setting('unix_socket_directories'), current_setting('port')")
+	require.NoError(t, row.Scan(&folder, &port))
+	if _, err := os.Stat(filepath.Join(folder, ".s.PGSQL."+port)); err != nil {
+		t.Logf("the server is on another machine, and its socket not tried: %v", err)
+		return
+	}
+	local := d
+	local.dsn = withParameter(t, withParameter(t, d.dsn, "host", folder), "port", port)
+	socket := aboutStore(t, crypt(t, local.store(t)).Doctor(t.Context(), nil), "TLS")
+	require.Equal(t, kmsprovider.StatusOK, socket.Status, socket.Found)
+	require.Equal(t, "a socket of the database's machine, not a network", socket.Found)
 }
