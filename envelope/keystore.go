@@ -150,6 +150,22 @@ type KeyStore interface {
 	Page(ctx context.Context, f Filter, after KeyName, limit int) ([]Record, error)
 }
 
+// A ReplicaReader is a [KeyStore] that also reads from a copy of itself which may
+// lag behind. A key ring reads there what opens envelopes, and nothing else:
+// whether a key was moved is asked of the store itself.
+type ReplicaReader interface {
+	// GetForOpening is like [KeyStore.Get], and its answer may be an old one.
+	GetForOpening(ctx context.Context, scope Scope, purpose Purpose, id KeyID) (Record, error)
+}
+
+// getForOpening reads a record from the store's replica, if it has one.
+func getForOpening(ctx context.Context, store KeyStore, scope Scope, purpose Purpose, id KeyID) (Record, error) {
+	if r, ok := store.(ReplicaReader); ok {
+		return r.GetForOpening(ctx, scope, purpose, id)
+	}
+	return store.Get(ctx, scope, purpose, id)
+}
+
 // Compare orders names as [KeyStore.Page] does.
 func (n KeyName) Compare(other KeyName) int {
 	return cmp.Or(

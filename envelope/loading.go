@@ -134,7 +134,7 @@ var errLoadTimeout = errors.New("loading the data key took too long")
 
 // loadReference gets a key from the key store.
 func (r *KeyRing) loadReference(ctx context.Context, scope Scope, id KeyID) (*dataKey, error) {
-	rec, err := r.opts.Store.Get(ctx, scope, PurposeData, id)
+	rec, err := getForOpening(ctx, r.opts.Store, scope, PurposeData, id)
 	if err != nil {
 		return nil, storeError(err)
 	}
