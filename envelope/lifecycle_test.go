@@ -177,6 +177,22 @@ func TestDestroy(t *testing.T) {
 	})
 }
 
+// A key that is scheduled twice has the longer wait.
+func TestScheduleAgain(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r, _, key := retired(t, &Options{Store: NewMemoryStore()})
+		require.NoError(t, r.ScheduleDestroy(t.Context(), key, LeastWait, ops))
+		require.NoError(t, r.ScheduleDestroy(t.Context(), key, 720*time.Hour, ops))
+		require.NoError(t, r.ScheduleDestroy(t.Context(), key, LeastWait, ops))
+		time.Sleep(719 * time.Hour)
+		err := r.Destroy(t.Context(), key, confirmed(key))
+		require.ErrorIs(t, err, ErrState)
+		require.ErrorContains(t, err, "in 1h0m0s")
+		time.Sleep(time.Hour)
+		require.NoError(t, r.Destroy(t.Context(), key, confirmed(key)))
+	})
+}
+
 func TestLoseReferencedData(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r, _, key := retired(t, &Options{Store: NewMemoryStore()})
