@@ -133,11 +133,11 @@ type KeyStore interface {
 	Insert(ctx context.Context, rec Record) error
 
 	// Update gives a key the RootKey, Wrapped, State, DestroyAfter and Change
-	// of rec, in one step, if its record still has the RootKey, Wrapped and
-	// State of old; otherwise it answers ErrConflict and changes nothing, or
-	// ErrKeyNotFound. Nothing is changed of a destroyed key, and no key is made
-	// active: both are ErrConflict. A key that becomes destroyed loses its
-	// wrapped key for good.
+	// of rec, in one step, if its record still has the RootKey, Wrapped, State
+	// and DestroyAfter of old; otherwise it answers ErrConflict and changes
+	// nothing, or ErrKeyNotFound. Nothing is changed of a destroyed key, and no
+	// key is made active: both are ErrConflict. A key that becomes destroyed
+	// loses its wrapped key for good.
 	Update(ctx context.Context, old, rec Record) error
 
 	// States returns the states of many keys, in their order: "" for one that

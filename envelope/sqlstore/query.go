@@ -53,7 +53,7 @@ func (n names) statements() statements {
 		// The revision changes whatever else does not, so that MariaDB counts
 		// the row as changed.
 		update: fill("UPDATE {keys} SET root_key = ?, wrapped = ?, state = ?, destroy_after = ?, changed_at = ?, changed_by = ?, changed_why = ?," +
-			" revision = revision + 1 WHERE " + atKey + " AND state = ? AND root_key = ? AND wrapped = ?"),
+			" revision = revision + 1 WHERE " + atKey + " AND state = ? AND root_key = ? AND wrapped = ? AND COALESCE(destroy_after, 0) = ?"),
 		exists: fill("SELECT 1 FROM {keys} WHERE " + atKey),
 	}
 }
