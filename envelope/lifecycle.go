@@ -61,7 +61,7 @@ func (r *KeyRing) Suspend(ctx context.Context, key KeyName, reason Reason) error
 
 // Resume makes a suspended key open again. It doesn't seal again.
 func (r *KeyRing) Resume(ctx context.Context, key KeyName, reason Reason) error {
-	return r.move(ctx, "resume", key, reason, []State{StateSuspended}, StateRetired, nil)
+	return r.move(ctx, "resume", key, reason, []State{StateSuspended}, StateRetired, r.notBuried(ctx))
 }
 
 // LeastWait is the shortest time between ScheduleDestroy and Destroy.
@@ -85,7 +85,16 @@ func (r *KeyRing) ScheduleDestroy(ctx context.Context, key KeyName, wait time.Du
 
 // CancelDestroy makes a scheduled key open again. It doesn't seal again.
 func (r *KeyRing) CancelDestroy(ctx context.Context, key KeyName, reason Reason) error {
-	return r.move(ctx, "cancel the destruction of", key, reason, []State{StateScheduled}, StateRetired, nil)
+	return r.move(ctx, "cancel the destruction of", key, reason, []State{StateScheduled}, StateRetired, r.notBuried(ctx))
+}
+
+// notBuried refuses to bring back a key that the tombstone log calls destroyed: no
+// process would open with it.
+func (r *KeyRing) notBuried(ctx context.Context) func(*Record) error {
+	return func(rec *Record) error {
+		rec.DestroyAfter = time.Time{}
+		return r.buriedAsOf(ctx, rec.KeyID, 0)
+	}
 }
 
 // A Destruction is what [KeyRing.Destroy] asks for.
