@@ -341,6 +341,8 @@ func TestRewrapGoesOn(t *testing.T) {
 	}})
 	require.ErrorIs(t, err, context.Canceled)
 	require.Nil(t, report.Left, "it isn't known")
+	require.NotContains(t, report.String(), "needs another root key")
+	require.Contains(t, report.String(), "\nwhat is left was not counted: run it again\n")
 	rest, err := r.Rewrap(t.Context(), Filter{}, after, nil)
 	require.NoError(t, err)
 	require.Equal(t, 50, rest.Rewrapped+rest.Already)
@@ -380,6 +382,22 @@ func TestRewrapRefusesBadInput(t *testing.T) {
 		err := call()
 		require.ErrorContains(t, err, says)
 		require.ErrorContains(t, err, "envelope: rewrap under ")
+	}
+}
+
+// A mistyped filter doesn't look like the end of the work.
+func TestRewrapOfNothing(t *testing.T) {
+	kms, before, after := twoRoots(t)
+	store := NewMemoryStore()
+	sealed(t, storeRing(t, kms, store, RootKeys{Seal: before}), 3)
+	r := storeRing(t, kms, store, RootKeys{Seal: after, Open: []string{before}})
+	for _, f := range []Filter{{Tenant: "tenant-1 "}, {RootKey: before + "/"}} {
+		for _, dry := range []bool{false, true} {
+			report, err := r.Rewrap(t.Context(), f, after, &RewrapOptions{DryRun: dry})
+			require.NoError(t, err)
+			require.NotContains(t, report.String(), "needs another root key")
+			require.Contains(t, report.String(), "\nthe filter chooses no key that is not destroyed\n")
+		}
 	}
 }
 

@@ -224,12 +224,13 @@ func (s *search) make(ctx context.Context, previous KeyID, holder string) (*data
 		Created: now, NotAfter: now.Add(s.opts.KeyAge).Truncate(time.Second), Budget: s.opts.MessageBudget,
 	}
 	rec.Tag = recordTag(made.Plaintext, s.scope, PurposeData, rec.Created, rec.NotAfter, rec.Budget)
-	if err := s.opts.Store.Activate(ctx, *rec, previous); err != nil {
-		return nil, storeError(err)
-	}
-	k, err := s.publishOpening(made.Plaintext, s.scope, made.RootKey, made.Wrapped, false)
+	k, err := newDataKey(made.Plaintext, s.scope) // before the store is asked, since that wipes the secret
 	if err != nil {
 		return nil, err
 	}
+	if err := s.opts.Store.Activate(ctx, *rec, previous); err != nil {
+		return nil, storeError(err)
+	}
+	s.publish(k, made.RootKey, made.Wrapped, false)
 	return s.adopt(ctx, k, rec, true)
 }

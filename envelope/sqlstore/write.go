@@ -205,7 +205,11 @@ func (s *Store) update(ctx context.Context, c *sql.Conn, p place, old, rec *enve
 			[]byte(rec.RootKey), wrapped, string(rec.State), seconds(rec.DestroyAfter),
 			seconds(rec.Change.At), text(rec.Change.By), text(rec.Change.Why),
 		}
-		args = append(append(args, p.key(old.KeyID)...), string(old.State), []byte(old.RootKey), old.Wrapped)
+		was := int64(0)
+		if !old.DestroyAfter.IsZero() {
+			was = old.DestroyAfter.Unix()
+		}
+		args = append(append(args, p.key(old.KeyID)...), string(old.State), []byte(old.RootKey), old.Wrapped, was)
 		restore := func() {}
 		if s.dialect == SQLite {
 			restore = secureDelete(ctx, c)

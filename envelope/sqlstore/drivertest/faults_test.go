@@ -171,8 +171,9 @@ func TestSpoiltRows(t *testing.T) {
 			_, page := s.Page(ctx, envelope.Filter{}, envelope.KeyName{}, 10)
 			errs := []error{get, page}
 			if strings.HasPrefix(c.change, "state") {
-				_, err := s.States(ctx, []envelope.KeyName{rec.Name()})
-				errs = append(errs, err)
+				states, err := s.States(ctx, []envelope.KeyName{rec.Name()})
+				require.NoError(t, err, "a row that is spoilt must not keep the others' states back")
+				require.Equal(t, []envelope.State{"unknown"}, states)
 			}
 			for _, err := range errs {
 				require.ErrorIs(t, err, envelope.ErrMalformed, c.change)

@@ -5,6 +5,7 @@ package drivertest
 import (
 	"crypto/rand"
 	"database/sql"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -117,4 +118,38 @@ func TestDoctorOfConnectionsToMariaDB(t *testing.T) {
 	socket := aboutStore(t, crypt(t, local.store(t)).Doctor(t.Context(), nil), "TLS")
 	require.Equal(t, kmsprovider.StatusOK, socket.Status, socket.Found)
 	require.Equal(t, "a socket of the database's machine, not a network", socket.Found)
+}
+
+// Whatever changes a key finds it by its name: two that come by different
+// indexes lock the row in different orders, and so each other.
+func TestChangesOfMariaDBComeByTheName(t *testing.T) {
+	d := mariadb(t)
+	db, spy := d.spied(t)
+	s, err := sqlstore.Open(t.Context(), db, d.dialect, &d.opts)
+	require.NoError(t, err)
+	var rec envelope.Record
+	for i := range 300 { // each is its tenant's only key, which both indexes find
+		rec = made(fmt.Sprint("t", i), 0)
+		rec.Wrapped = append(rec.Wrapped, make([]byte, 150)...)
+		require.NoError(t, s.Activate(t.Context(), rec, envelope.KeyID{}))
+	}
+	_, err = db.ExecContext(t.Context(), "ANALYZE TABLE fieldcrypt_keys")
+	require.NoError(t, err)
+	rec.State = envelope.StateActive
+	changed := rec
+	changed.RootKey = "example-kms://eu/root-2"
+
+	explained := 0
+	for _, q := range spy.during(func() {
+		_, _, err := s.Lease(t.Context(), rec.Scope, rec.Purpose, rec.KeyID, 1)
+		require.NoError(t, err)
+		require.NoError(t, s.Update(t.Context(), rec, changed))
+		require.ErrorIs(t, s.Activate(t.Context(), rec, rec.KeyID), envelope.ErrConflict) // which retires it, and takes that back
+	}) {
+		if strings.HasPrefix(q.text, "UPDATE") || strings.HasSuffix(q.text, "FOR UPDATE") {
+			explained++
+			require.Contains(t, strings.Join(explain(t, d.dialect, db, q), "\n"), "key=PRIMARY", "%s", q.text)
+		}
+	}
+	require.Equal(t, 4, explained)
 }
