@@ -152,9 +152,26 @@ func classifyAPI(op operation, api smithy.APIError, err error) failure {
 	}
 	var skew interface{ RetryableError() bool }
 	f.skewed = errors.Is(f.class, kmsprovider.ErrDenied) && errors.As(err, &skew) && skew.RetryableError()
-	f.detail = printable(code + ": " + api.ErrorMessage())
+	message := api.ErrorMessage()
 	f.cause = err
+	if echoes(message) {
+		message = "its message holds what the request was signed with, and isn't shown"
+		f.cause = &smithy.GenericAPIError{Code: code, Message: message}
+	}
+	f.detail = printable(code + ": " + message)
 	return f
+}
+
+// echoes reports a message that repeats the request's headers, as AWS's about
+// wrong signatures do: they hold the session token.
+func echoes(message string) bool {
+	message = strings.ToLower(message)
+	for _, words := range []string{"x-amz-security-token", "canonical string", "authorization header"} {
+		if strings.Contains(message, words) {
+			return true
+		}
+	}
+	return false
 }
 
 // states tells by words in a message what a KMSInvalidStateException is about.
