@@ -104,4 +104,10 @@ func (k DataKey) GobEncode() ([]byte, error) {
 	return nil, errors.New("kmsprovider: a DataKey can't be encoded with gob")
 }
 
+// MarshalBinary refuses, for encodings such as CBOR and MessagePack, which would
+// take the exported fields.
+func (k DataKey) MarshalBinary() ([]byte, error) {
+	return nil, errors.New("kmsprovider: a DataKey has no binary form")
+}
+
 func (k DataKey) redacted() string { return "DataKey(" + k.RootKey + ", [REDACTED])" }

@@ -15,8 +15,9 @@ import (
 )
 
 // ErrNoRegion says that a tenant has no home, so that there is no root key for
-// its data. No call was made.
-var ErrNoRegion = errors.New("no region for this tenant")
+// its data. No call was made. It is a kmsprovider.ErrKeyUnusable, so that a key
+// ring ends the keys of a tenant that lost its home.
+var ErrNoRegion = fmt.Errorf("no region for this tenant: %w", kmsprovider.ErrKeyUnusable)
 
 // RootKeys names the root keys for a tenant's data keys, by canonical URI.
 // envelope.RootKeysByTenant takes the function that returns it.
