@@ -58,3 +58,12 @@ func everywhere(t *testing.T, test func(t *testing.T, d database)) {
 		t.Run(name, func(t *testing.T) { test(t, make(t)) })
 	}
 }
+
+// server is the run's PostgreSQL, or else a file of SQLite, for what takes long.
+func server(t testing.TB) database {
+	t.Helper()
+	if postgres, ok := databases["postgres"]; ok {
+		return postgres(t)
+	}
+	return databases["sqlite"](t)
+}

@@ -27,17 +27,23 @@ import (
 // variable describes once their standard input is closed.
 const childVariable = "FIELDCRYPT_TEST_SQLSTORE_CHILD"
 
+// childDeadline ends a process whose parent has gone.
+const childDeadline = 10 * time.Minute
+
 type job struct {
 	Name    string
 	Driver  string
 	DSN     string
 	Dialect sqlstore.Dialect
-	Keys    string // localkms's file
-	Lease   time.Duration
+	Keys    string        // localkms's file
+	Lease   time.Duration // hold
+	Flood   flood         // flood
+	Fields  fields        // fields
 }
 
 func TestMain(m *testing.M) {
 	if text := os.Getenv(childVariable); text != "" {
+		time.AfterFunc(childDeadline, func() { panic("this process should have ended long ago") })
 		var j job
 		err := json.Unmarshal([]byte(text), &j)
 		if err == nil {
@@ -83,6 +89,10 @@ func (j *job) run(ctx context.Context) error {
 		return lease(ctx, s)
 	case "chain":
 		return chain(ctx, s)
+	case "flood":
+		return j.flood(ctx, s)
+	case "fields":
+		return j.fields(ctx, s)
 	}
 	return nil
 }
