@@ -55,7 +55,10 @@ func (j *job) flood(ctx context.Context, s *sqlstore.Store) error {
 	if j.Flood.Broken {
 		store = halfStore{s}
 	}
-	ring, err := envelope.NewKeyRing(kms, envelope.RootKeys{Seal: kms.RootKey()}, &envelope.Options{Store: store, MessageBudget: j.Flood.Budget})
+	ring, err := envelope.NewKeyRing(kms, envelope.RootKeys{Seal: kms.RootKey()}, &envelope.Options{
+		Store: store, MessageBudget: j.Flood.Budget,
+		LoadTimeout: 2 * time.Minute, // several that make the next key may be killed in a row
+	})
 	if err != nil {
 		return err
 	}
@@ -72,6 +75,9 @@ func (j *job) flood(ctx context.Context, s *sqlstore.Store) error {
 		}
 		if _, err := notes.Write(note[:]); err != nil { // each by itself: what was written outlives the process
 			return err
+		}
+		if n%8 == 7 {
+			time.Sleep(time.Millisecond) // so that a key lasts long enough to be shared
 		}
 	}
 }
@@ -104,7 +110,7 @@ func (d database) floods(t *testing.T, processes, kills int, j job) tally {
 		// One that is killed while it makes the next key holds up the others until
 		// its claim ends. To kill some of them meanwhile would show nothing.
 		before := size(t, folder)
-		require.Eventually(t, func() bool { return size(t, folder)-before > 200*int64(len(noted{})) }, time.Minute, time.Millisecond)
+		require.Eventually(t, func() bool { return size(t, folder)-before > 200*int64(len(noted{})) }, 2*time.Minute, time.Millisecond)
 		i := rand.IntN(len(running))
 		p := running[i]
 		running = slices.Delete(running, i, i+1)
@@ -181,7 +187,7 @@ func TestScoreboardS7(t *testing.T) {
 	spoilt := server(t)
 	spoilt.store(t)
 	j.Flood.Broken = true
-	control := spoilt.floods(t, processes, processes, j)
+	control := spoilt.floods(t, processes, 2*processes, j)
 
 	require.Greater(t, got.keys, 2)
 	require.Greater(t, got.most, int(j.Flood.Budget/2), "no key came near its end")
