@@ -29,5 +29,6 @@ func TestConformance(t *testing.T) { everywhere(t, conforms) }
 
 // Nothing is set: no busy_timeout, and the journal that makes readers wait.
 func TestConformanceOfPlainSQLite(t *testing.T) {
+	t.Parallel()
 	conforms(t, sqliteFile(t, "synchronous(OFF)"))
 }

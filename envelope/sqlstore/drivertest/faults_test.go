@@ -204,7 +204,7 @@ func TestSpoiltCounters(t *testing.T) {
 // The program's transaction holds the pool's only connection: the store says so
 // and doesn't wait for itself.
 func TestPoolOfOneInATransaction(t *testing.T) {
-	everywhere(t, func(t *testing.T, d database) {
+	everywhereAlone(t, func(t *testing.T, d database) {
 		db := d.pool(t)
 		db.SetMaxOpenConns(1)
 		s, err := sqlstore.Open(t.Context(), db, d.dialect, &d.opts)
@@ -237,7 +237,7 @@ func TestPoolOfOne(t *testing.T) {
 			require.NoError(t, err)
 			return s
 		}
-		conformsWith(t, open)
+		behaves(t, open)
 	})
 }
 
@@ -249,7 +249,7 @@ func TestSQLiteInMemory(t *testing.T) {
 	db.SetMaxOpenConns(1)
 	s, err := sqlstore.Open(t.Context(), db, sqlstore.SQLite, nil)
 	require.NoError(t, err)
-	conformsWith(t, func() *sqlstore.Store { return s })
+	behaves(t, func() *sqlstore.Store { return s })
 }
 
 // What the store did stays, whatever the program does with its own transaction.
@@ -272,7 +272,7 @@ func TestRollbackTakesNoKeyAway(t *testing.T) {
 // A caller that goes away in the middle leaves no transaction behind and no
 // half of one.
 func TestCanceledInTheMiddle(t *testing.T) {
-	everywhere(t, func(t *testing.T, d database) {
+	everywhereAlone(t, func(t *testing.T, d database) {
 		db := d.pool(t)
 		db.SetMaxOpenConns(2)
 		s, err := sqlstore.Open(t.Context(), db, d.dialect, &d.opts)

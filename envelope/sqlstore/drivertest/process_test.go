@@ -234,7 +234,7 @@ const processes = 16
 // All processes of a service start at once on a database without tables: the
 // tables are made once, and all go on.
 func TestProcessesMigrateAtOnce(t *testing.T) {
-	everywhere(t, func(t *testing.T, d database) {
+	everywhereAlone(t, func(t *testing.T, d database) {
 		all := d.startMany(t, processes, job{Name: "open"})
 		beginAll(t, all)
 		for _, p := range all {
@@ -250,7 +250,7 @@ func TestProcessesMigrateAtOnce(t *testing.T) {
 // The first value of a scope costs one GenerateDataKey, and one Unwrap in each
 // other process, however many come at the same time.
 func TestProcessesShareOneKey(t *testing.T) {
-	everywhere(t, func(t *testing.T, d database) {
+	everywhereAlone(t, func(t *testing.T, d database) {
 		file := filepath.Join(t.TempDir(), "root.keys")
 		kms, err := localkms.Open(file)
 		require.NoError(t, err)
@@ -279,7 +279,7 @@ func TestProcessesShareOneKey(t *testing.T) {
 // The claim of a process that is killed ends with its lease, by the database's
 // clock; then another makes the key.
 func TestProcessKilledWithTheClaim(t *testing.T) {
-	everywhere(t, func(t *testing.T, d database) {
+	everywhereAlone(t, func(t *testing.T, d database) {
 		const lease = 1500 * time.Millisecond
 		file := filepath.Join(t.TempDir(), "root.keys")
 		_, err := localkms.Open(file)
@@ -306,7 +306,7 @@ func TestProcessKilledWithTheClaim(t *testing.T) {
 // Processes that are killed while they take messages waste at most a block each;
 // no message is granted twice.
 func TestProcessesKilledWhileTheyLease(t *testing.T) {
-	everywhere(t, func(t *testing.T, d database) {
+	everywhereAlone(t, func(t *testing.T, d database) {
 		const budget, killed = 20_001, 3
 		s := d.store(t)
 		rec := made("shared", 1)

@@ -18,7 +18,7 @@ import (
 // keys in a database. A warm ring takes 65,536 messages at a time from it, in the
 // background, and asks it about the keys in memory every 15 seconds.
 func TestScoreboardP1P2(t *testing.T) {
-	everywhere(t, func(t *testing.T, d database) {
+	everywhereAlone(t, func(t *testing.T, d database) {
 		ctx := t.Context()
 		kms, err := localkms.Open(filepath.Join(t.TempDir(), "root.keys"))
 		require.NoError(t, err)
