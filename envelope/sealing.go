@@ -100,7 +100,8 @@ func (r *KeyRing) renewAhead(k *dataKey) {
 	}
 	now := time.Now().UnixNano()
 	due := k.seal.retryAt.Load()
-	if now < due || !k.seal.retryAt.CompareAndSwap(due, now+int64(renewRetry)) {
+	early := now < due && due-now <= int64(renewRetry) // it is never further off, unless the clock was set back
+	if early || !k.seal.retryAt.CompareAndSwap(due, now+int64(renewRetry)) {
 		return
 	}
 	r.ahead(k, func(ctx context.Context) (*dataKey, error) {
