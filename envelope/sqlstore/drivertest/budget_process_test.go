@@ -178,7 +178,7 @@ func TestScoreboardS7(t *testing.T) {
 	kms, err := localkms.Open(file)
 	require.NoError(t, err)
 	require.NotEmpty(t, kms.RootKey())
-	processes, kills := scoreboard.Count(6, 16), scoreboard.Count(20, 200)
+	processes, kills := scoreboard.Count(6, 16), scoreboard.Count(12, 200)
 	j := job{Name: "flood", Keys: file, Flood: flood{Budget: uint64(scoreboard.Count(1000, 10_000))}}
 	d := server(t)
 	d.store(t)
