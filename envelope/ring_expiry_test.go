@@ -25,15 +25,18 @@ func TestScoreboardS12KeysEndingAtOnce(t *testing.T) {
 		end  func(t *testing.T, r, other *KeyRing) // lets the ring's keys end
 	}{
 		{
-			"age, by reference", Options{Store: NewMemoryStore(), KeyAge: 24 * time.Hour},
+			"age, by reference",
+			Options{Store: NewMemoryStore(), KeyAge: 24 * time.Hour},
 			func(t *testing.T, _, _ *KeyRing) { time.Sleep(22 * time.Hour) },
 		},
 		{
-			"age, inline", Options{KeyAge: 24 * time.Hour},
+			"age, inline",
+			Options{KeyAge: 24 * time.Hour},
 			func(t *testing.T, _, _ *KeyRing) { time.Sleep(22 * time.Hour) },
 		},
 		{
-			"rotated elsewhere", Options{Store: NewMemoryStore()},
+			"rotated elsewhere",
+			Options{Store: NewMemoryStore()},
 			func(t *testing.T, r, other *KeyRing) {
 				_, err := other.RotateAll(t.Context(), Filter{}, nil)
 				require.NoError(t, err)
@@ -42,7 +45,8 @@ func TestScoreboardS12KeysEndingAtOnce(t *testing.T) {
 			},
 		},
 		{
-			"TTL of each key", Options{CacheTTL: 2 * time.Minute, CheckEachKey: true},
+			"TTL of each key",
+			Options{CacheTTL: 2 * time.Minute, CheckEachKey: true},
 			func(t *testing.T, _, _ *KeyRing) { time.Sleep(2 * time.Minute) },
 		},
 	} {

@@ -20,7 +20,7 @@ type lateStore struct {
 	uncompared bool // a new key is made active whatever key it follows
 }
 
-func late() { time.Sleep(rand.N(20 * time.Millisecond)) } //nolint:gosec // not a secret
+func late() { time.Sleep(rand.N(20 * time.Millisecond)) }
 
 func (s lateStore) Active(ctx context.Context, scope Scope, purpose Purpose) (Record, error) {
 	late()
