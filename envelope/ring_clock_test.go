@@ -79,8 +79,8 @@ func TestClockSetBackBetweenAttempts(t *testing.T) {
 					_, _ = sealFor(t, r, place("acme"))
 					synctest.Wait()
 				}
-				require.Equal(t, 2, p.made(), "the next key was not made ahead of need")
-				p.delay = time.Second
+				require.GreaterOrEqual(t, p.made(), 2, "the next key was not made ahead of need")
+				p.slowDown(time.Second)
 				began := time.Now()
 				for range 100 {
 					_, _ = sealFor(t, r, place("acme"))

@@ -62,7 +62,10 @@ func (s lateStore) Activate(ctx context.Context, rec Record, previous KeyID) err
 // the store doesn't have. The controls are a store whose claims hold nobody off,
 // and one that doesn't compare either.
 func TestScoreboardS10(t *testing.T) {
-	const runs, controls = 1000, 100
+	runs, controls := 1000, 100
+	if testing.Short() || scoreboard.UnderRace() {
+		runs, controls = 100, 20
+	}
 	var two, lost, unclaimedLost, twoActive int
 	bubble(t, func(t *testing.T) {
 		count := func(runs int, store lateStore) (two, lost int) {
