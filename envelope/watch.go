@@ -42,7 +42,7 @@ type watches struct {
 }
 
 const (
-	checksAtOnce = 16
+	checksAtOnce = 10
 	idleTime     = 24 * time.Hour // a key that nobody used for so long is dropped
 	leastRetry   = time.Second    // between checks of a service that is away
 	mostRetry    = time.Minute

@@ -25,6 +25,7 @@ type Store struct {
 	closeDB  bool
 	query    statements
 	retryFor time.Duration
+	atWork   atomic.Int64 // calls of this store that have a connection to db
 	heldAt   atomic.Int64 // when a pool's only connection was last found held, in Unix nanoseconds
 }
 

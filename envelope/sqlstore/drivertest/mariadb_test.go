@@ -66,6 +66,7 @@ func TestReadOnlyMariaDB(t *testing.T) {
 
 // Settings of the connection that a service may have for its own reasons.
 func TestConformanceWithSettingsOfMariaDB(t *testing.T) {
+	t.Parallel()
 	for name, change := range map[string]func(*mysql.Config){
 		"found rows":        func(c *mysql.Config) { c.ClientFoundRows = true },
 		"interpolation":     func(c *mysql.Config) { c.InterpolateParams = true },
@@ -79,8 +80,8 @@ func TestConformanceWithSettingsOfMariaDB(t *testing.T) {
 		"another collation": func(c *mysql.Config) { c.Collation = "latin1_swedish_ci" },
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel() // most of the time is spent waiting for leases
-			conforms(t, withMariaDB(t, mariadb(t), change))
+			t.Parallel()
+			withMariaDB(t, mariadb(t), change).behaves(t)
 		})
 	}
 }
@@ -92,7 +93,7 @@ func TestSchemaOfMariaDB(t *testing.T) {
 	_, err := sqlstore.Open(t.Context(), d.pool(t), d.dialect, nil)
 	require.ErrorContains(t, err, "No database selected")
 	d.opts.Schema = name
-	conforms(t, d)
+	d.behaves(t)
 }
 
 func TestUnreachableMariaDB(t *testing.T) {

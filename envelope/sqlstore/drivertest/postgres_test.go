@@ -55,7 +55,7 @@ func postgresSchema(t testing.TB) (database, string) {
 func TestSchemaOfPostgres(t *testing.T) {
 	d, schema := postgresSchema(t)
 	d.opts.Schema = schema
-	conforms(t, d)
+	d.behaves(t)
 	text, err := sqlstore.DDL(d.dialect, &d.opts)
 	require.NoError(t, err)
 	run(t, d.pool(t), text) // all of it at once
@@ -83,6 +83,7 @@ func withParameter(t testing.TB, dsn, name, value string) string {
 
 // Settings of the connection that a service may have for its own reasons.
 func TestConformanceWithSettingsOfPostgres(t *testing.T) {
+	t.Parallel()
 	for _, c := range [][2]string{
 		{"default_transaction_isolation", "serializable"},
 		{"default_transaction_isolation", "repeatable read"},
@@ -92,10 +93,10 @@ func TestConformanceWithSettingsOfPostgres(t *testing.T) {
 		{"bytea_output", "escape"},
 	} {
 		t.Run(c[1], func(t *testing.T) {
-			t.Parallel() // most of the time is spent waiting for leases
+			t.Parallel()
 			d := postgres(t)
 			d.dsn = withParameter(t, d.dsn, c[0], c[1])
-			conforms(t, d)
+			d.behaves(t)
 		})
 	}
 }
@@ -125,7 +126,7 @@ func TestLeastRights(t *testing.T) {
 
 	require.NoError(t, sqlstore.Migrate(t.Context(), admin, d.dialect, &d.opts))
 	run(t, admin, "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA "+schema+" TO "+role)
-	conforms(t, service)
+	service.behaves(t)
 }
 
 func TestUnreachablePostgres(t *testing.T) {
