@@ -102,7 +102,9 @@ type dataKey struct {
 	used      atomic.Bool // since the watch last looked
 	idleSince time.Time   // for the check of the watch alone
 
-	seal *sealing // nil for a key that only opens
+	record  [32]byte    // print of the key store's record that it was checked against; zero if there was none
+	adopted atomic.Bool // seal was set, or is about to be, by the one call that won this
+	seal    *sealing    // nil for a key that only opens; set before it is sealable
 }
 
 // newDataKey derives what opens and seals from the secret, and wipes the

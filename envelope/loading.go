@@ -168,7 +168,7 @@ func (r *KeyRing) loadRecord(ctx context.Context, scope Scope, id KeyID, rec *Re
 		}
 		return nil, err
 	}
-	return r.publishOpening(secret, scope, rec.RootKey, rec.Wrapped, true)
+	return r.publishOpening(secret, scope, rec.RootKey, rec.Wrapped, print, true)
 }
 
 // loadInline unwraps the key that an envelope carries.
@@ -203,7 +203,7 @@ func (r *KeyRing) loadInline(ctx context.Context, scope Scope, id KeyID, rootKey
 		r.refused.Set(print, refusal{until: time.Now().Add(refusalTime), holds: actual})
 		return nil, errKeyMismatch
 	}
-	return r.publishOpening(secret, scope, rootKey, wrapped, true)
+	return r.publishOpening(secret, scope, rootKey, wrapped, [32]byte{}, true)
 }
 
 // unwrap calls the provider, for a root key that the configuration allows.
@@ -229,14 +229,15 @@ func (r *KeyRing) unwrap(ctx context.Context, scope Scope, rootKey string, wrapp
 	return secret, nil
 }
 
-// publishOpening puts a checked key into the cache. With unwrapped, its secret
+// publishOpening puts a key into the cache that was checked, against the key
+// store's record with that print if there is one. With unwrapped, its secret
 // came from the key service just now; else it was made.
-func (r *KeyRing) publishOpening(secret []byte, scope Scope, rootKey string, wrapped []byte, unwrapped bool) (*dataKey, error) {
+func (r *KeyRing) publishOpening(secret []byte, scope Scope, rootKey string, wrapped []byte, record [32]byte, unwrapped bool) (*dataKey, error) {
 	k, err := newDataKey(secret, scope)
 	if err != nil {
 		return nil, err
 	}
-	k.rootKey = rootKey
+	k.rootKey, k.record = rootKey, record
 	r.watchOver(k, wrapped, unwrapped)
 	r.cacheOpening(k)
 	kind := KeyMade
