@@ -54,7 +54,7 @@ func TestLinksThatAreDead(t *testing.T) {
 }
 
 var (
-	fences   = regexp.MustCompile("(?ms)^```.*?^```")
+	fences   = regexp.MustCompile("(?ms)^```.*?\n```")
 	code     = regexp.MustCompile("`[^`\n]*`")
 	links    = regexp.MustCompile(`\[[^\]]*\]\(([^()\s]+)\)`)
 	headings = regexp.MustCompile(`(?m)^#{1,6} +(.+?) *$`)
