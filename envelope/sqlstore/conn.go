@@ -103,7 +103,7 @@ func over(ctx context.Context) error {
 // ctx still runs then.
 func pause(ctx context.Context, attempt int) bool {
 	limit := min(time.Millisecond<<min(attempt, 6), 50*time.Millisecond)
-	timer := time.NewTimer(limit/4 + rand.N(limit))
+	timer := time.NewTimer(limit/4 + rand.N(limit)) //nolint:gosec // jitter, not a secret
 	defer timer.Stop()
 	select {
 	case <-timer.C:

@@ -285,7 +285,7 @@ func TestPoolOfTwoThatIsHeld(t *testing.T) {
 	for range 2 {
 		c, err := s.db.Conn(t.Context())
 		require.NoError(t, err)
-		defer c.Close()
+		t.Cleanup(func() { require.NoError(t, c.Close()) })
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()

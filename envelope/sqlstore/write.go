@@ -59,7 +59,7 @@ func (s *Store) Release(ctx context.Context, scope envelope.Scope, purpose envel
 		return err
 	}
 	if p.check() != nil || len(holder) > maxName {
-		return nil // nothing of that name can be claimed
+		return nil //nolint:nilerr // nothing of that name can be claimed
 	}
 	return s.run(ctx, s.db, operation{"Release", p}, func(c *sql.Conn) error {
 		_, err := c.ExecContext(ctx, s.query.release, append(p.args(), []byte(holder))...)

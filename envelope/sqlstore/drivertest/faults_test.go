@@ -87,13 +87,9 @@ func TestDestroyed(t *testing.T) {
 		gone.State = envelope.StateDestroyed
 		gone.Change = envelope.Change{At: time.Unix(1_900_000_000, 0), By: "ada", Why: "Article 17"}
 		require.NoError(t, s.Update(ctx, rec, gone), "the wrapped key is dropped, whatever the caller leaves in the record")
-		var wrapped sql.RawBytes
-		rows, err := db.Query("SELECT wrapped FROM " + keys)
-		require.NoError(t, err)
-		require.True(t, rows.Next())
-		require.NoError(t, rows.Scan(&wrapped))
+		var wrapped []byte
+		require.NoError(t, db.QueryRowContext(ctx, "SELECT wrapped FROM "+keys).Scan(&wrapped))
 		require.Nil(t, wrapped)
-		require.NoError(t, rows.Close())
 
 		got, err := s.Get(ctx, rec.Scope, rec.Purpose, rec.KeyID)
 		require.NoError(t, err)

@@ -3,7 +3,6 @@ package drivertest
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -206,7 +205,7 @@ func (w *walk) page() {
 	got, err := w.store.Page(w.ctx, f, after, limit)
 	want, wantErr := w.model.Page(w.ctx, f, after, limit)
 	w.agree("Page", err, wantErr)
-	require.Len(w.t, got, len(want), fmt.Sprintf("%+v after %v", f, after))
+	require.Len(w.t, got, len(want), "%+v after %v", f, after)
 	for i := range want {
 		w.same(want[i], got[i])
 	}
