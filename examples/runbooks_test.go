@@ -222,7 +222,9 @@ func TestRunbookOutage(t *testing.T) {
 		time.Sleep(30 * time.Minute)
 		s.mustRead(1)
 		require.NoError(t, s.save(2, "acme"))
+		began := time.Now()
 		require.ErrorIs(t, s.save(3, "globex"), kmsprovider.ErrUnavailable, "a data key that isn't in memory")
+		require.LessOrEqual(t, time.Since(began), 2*time.Second)
 		_, err = startService(t, db, kms, roots, opts).read(1)
 		require.ErrorIs(t, err, kmsprovider.ErrUnavailable, "a process that starts now")
 		require.Equal(t, []envelope.EventKind{envelope.KeyMade, envelope.RootKeyAway}, s.told())
@@ -426,6 +428,9 @@ func TestRunbookRootKey(t *testing.T) {
 	s := startService(t, db, kms, fieldcrypt.RootKeys{Seal: oldKey}, opts)
 	check(s.save(1, "acme"))
 	check(s.save(2, "globex"))
+	var taken []byte
+	check(db.QueryRowContext(ctx, `SELECT group_concat(taken) FROM fieldcrypt_keys`).Scan(&taken))
+	require.Equal(t, "65536,65536", string(taken), "of each key, used or not")
 
 	// First deployment: readers.
 	readers := fieldcrypt.RootKeys{Seal: oldKey, Open: []string{newKey}}
@@ -453,6 +458,40 @@ func TestRunbookRootKey(t *testing.T) {
 	second.mustRead(1)
 	_, err = startService(t, db, kms, fieldcrypt.RootKeys{Seal: newKey}, opts).read(1)
 	require.ErrorIs(t, err, envelope.ErrRootKeyNotAllowed, "the control: taken out of the configuration too early")
+}
+
+// Deployment: a region that no tenant is at home in yet.
+func TestRunbookAddingARegion(t *testing.T) {
+	us := fakekms.New(fakekms.Options{Region: "us-east-1"})
+	t.Cleanup(us.Close)
+	frankfurt := us.Region("eu-central-1")
+	virginia, err := awskms.New(us.Config(), nil)
+	require.NoError(t, err)
+	inFrankfurt, err := awskms.New(frankfurt.Config(), nil)
+	require.NoError(t, err)
+	config := residency.Config{
+		Regions: []residency.Region{{Name: "us", RootKey: "aws-kms://" + us.CreateKey(fakekms.KeyOptions{}), Call: []kmsprovider.Provider{virginia}}},
+		Default: "us",
+	}
+	router, err := residency.New(config)
+	require.NoError(t, err)
+	eu := residency.Region{Name: "eu", RootKey: "aws-kms://" + frankfurt.CreateKey(fakekms.KeyOptions{}), Call: []kmsprovider.Provider{inFrankfurt}}
+
+	config.Regions = append(config.Regions, eu)
+	require.ErrorContains(t, router.Replace(config), "no rule leads to it")
+	config.Regions = config.Regions[:1]
+
+	config.Regions = append(config.Regions, eu)
+	config.Tenants = append(config.Tenants, residency.Rule{Tenant: "probe-eu", Region: "eu"})
+
+	require.NoError(t, router.Replace(config))
+	require.NoError(t, router.CheckAll(t.Context()))
+	db := database(t)
+	s := startService(t, db, router, envelope.RootKeysByTenant(router.RootKeys), envelope.Options{Store: store(t, db)})
+	require.NoError(t, s.save(1, "probe-eu"))
+	s.mustRead(1)
+	require.Equal(t, 1, frankfurt.Count("GenerateDataKey"))
+	require.Zero(t, us.Count("GenerateDataKey"))
 }
 
 func TestRunbookRegion(t *testing.T) {

@@ -123,7 +123,7 @@ func save(ctx context.Context, tx *sql.Tx, c *Contact) error {
 }
 
 func (t *tour) showStored(ctx context.Context) error {
-	t.say("What the database holds")
+	t.say("What the database holds: each value in an envelope, which is 64 bytes longer")
 	rows, err := t.db.QueryContext(ctx, `SELECT id, tenant, name, email, phone FROM contacts ORDER BY id`)
 	if err != nil {
 		return err
@@ -142,7 +142,7 @@ func (t *tour) showStored(ctx context.Context) error {
 	if err := errors.Join(rows.Err(), rows.Close(), w.Flush()); err != nil {
 		return err
 	}
-	fmt.Fprintf(t.out, "  and in the key store's table, the data keys, wrapped by the root key:\n")
+	fmt.Fprintf(t.out, "  and the data keys, in the key store's table, wrapped by the root key:\n")
 	w = t.table("tenant", "class", "key ID", "state", "wrapped key")
 	for rec, err := range envelope.List(ctx, t.keys, envelope.Filter{}) {
 		if err != nil {
