@@ -102,8 +102,8 @@ type dataKey struct {
 	used      atomic.Bool // since the watch last looked
 	idleSince time.Time   // for the check of the watch alone
 
-	record  [32]byte    // print of the key store's record that it was checked against; zero if there was none
-	adopted atomic.Bool // seal was set, or is about to be, by the one call that won this
+	record  [32]byte    // print of the key store's record, where it was loaded from it to open; else zero
+	adopted atomic.Bool // of such a key: the one call that won this sets seal
 	seal    *sealing    // nil for a key that only opens; set before it is sealable
 }
 

@@ -144,6 +144,12 @@ func (r *KeyRing) loadReference(ctx context.Context, scope Scope, id KeyID) (*da
 // loadRecord unwraps a record that claims to be a given key of a scope, and
 // publishes it for opening.
 func (r *KeyRing) loadRecord(ctx context.Context, scope Scope, id KeyID, rec *Record) (*dataKey, error) {
+	return r.load(ctx, scope, id, rec, false)
+}
+
+// load is loadRecord. With seals, the caller alone will seal with the key;
+// without, one of those that come later may: see search.known.
+func (r *KeyRing) load(ctx context.Context, scope Scope, id KeyID, rec *Record, seals bool) (*dataKey, error) {
 	if rec.KeyID != id || rec.Scope.withDefault() != scope || rec.Purpose != PurposeData {
 		return nil, errKeyMismatch
 	}
@@ -167,6 +173,9 @@ func (r *KeyRing) loadRecord(ctx context.Context, scope Scope, id KeyID, rec *Re
 			r.refused.Set(print, refusal{until: time.Now().Add(refusalTime), opaque: true})
 		}
 		return nil, err
+	}
+	if seals {
+		print = [32]byte{}
 	}
 	return r.publishOpening(secret, scope, rec.RootKey, rec.Wrapped, print, true)
 }
@@ -229,8 +238,8 @@ func (r *KeyRing) unwrap(ctx context.Context, scope Scope, rootKey string, wrapp
 	return secret, nil
 }
 
-// publishOpening puts a key into the cache that was checked, against the key
-// store's record with that print if there is one. With unwrapped, its secret
+// publishOpening puts a checked key into the cache, with the print of the key
+// store's record if it may be sealed with later. With unwrapped, its secret
 // came from the key service just now; else it was made.
 func (r *KeyRing) publishOpening(secret []byte, scope Scope, rootKey string, wrapped []byte, record [32]byte, unwrapped bool) (*dataKey, error) {
 	k, err := newDataKey(secret, scope)

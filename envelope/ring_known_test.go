@@ -93,6 +93,26 @@ func TestReadThenWriteUnderARootKeyNoLongerConfigured(t *testing.T) {
 	require.ErrorIs(t, err, ErrRootKeyNotAllowed)
 }
 
+// What a key counts its messages with is never replaced, since others may still
+// be using it: a key that was loaded to seal is loaded again after it ended.
+func TestWriteTwice(t *testing.T) {
+	p, store := &plainProvider{}, NewMemoryStore()
+	sealFor(t, plainRing(t, p, &Options{Store: store}), place("acme"))
+	r := plainRing(t, p, &Options{Store: store})
+	scope := place("acme").Scope.withDefault()
+	var before *dataKey
+	for range 3 {
+		env, _ := sealFor(t, r, place("acme"))
+		_, err := r.Open(t.Context(), place("acme"), env)
+		require.NoError(t, err)
+		k, ok := r.sealing.GetIfPresent(scope)
+		require.True(t, ok)
+		require.NotSame(t, before, k)
+		before = k
+		r.endSealing(k)
+	}
+}
+
 // A key that ended here and is active all the same is loaded anew.
 func TestReadThenWriteTwice(t *testing.T) {
 	r, _, _ := readFirst(t, NewMemoryStore(), plainRoots)

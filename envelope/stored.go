@@ -72,7 +72,7 @@ func (s *search) use(ctx context.Context, rec *Record) (*dataKey, error) {
 	}
 	k, err := s.known(ctx, rec)
 	if k == nil && err == nil {
-		k, err = s.loadRecord(ctx, s.scope, rec.KeyID, rec)
+		k, err = s.load(ctx, s.scope, rec.KeyID, rec, true)
 	}
 	if err != nil {
 		return nil, err
