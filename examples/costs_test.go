@@ -153,7 +153,7 @@ func TestCostsOfAPause(t *testing.T) {
 // writes first.
 func TestCostsWithAKeyStore(t *testing.T) {
 	const tenants, processes = 20, 4
-	db, err := sql.Open("sqlite", filepath.Join(t.TempDir(), "crm.db")+"?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)")
+	db, err := sql.Open("sqlite", filepath.Join(t.TempDir(), "crm.db")+"?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(OFF)")
 	require.NoError(t, err)
 	defer func() { require.NoError(t, db.Close()) }()
 	keys, err := sqlstore.Open(t.Context(), db, sqlstore.SQLite, nil)
