@@ -195,7 +195,7 @@ func (r *KeyRing) nextInline(ctx context.Context, scope Scope, old *dataKey, rot
 		return nil, err
 	}
 	defer made.Wipe()
-	k, err := r.publishOpening(made.Plaintext, scope, made.RootKey, made.Wrapped, false)
+	k, err := r.publishOpening(made.Plaintext, scope, made.RootKey, made.Wrapped, [32]byte{}, false)
 	if err != nil {
 		return nil, err
 	}

@@ -67,11 +67,36 @@ func (s *search) use(ctx context.Context, rec *Record) (*dataKey, error) {
 	if rec.State != StateActive {
 		return nil, fmt.Errorf("%w: the key store gives a key in state %q for the active one", ErrNotAuthentic, shown(string(rec.State), 32))
 	}
-	k, err := s.loadRecord(ctx, s.scope, rec.KeyID, rec)
+	k, err := s.known(ctx, rec)
+	if k == nil && err == nil {
+		k, err = s.load(ctx, s.scope, rec.KeyID, rec, true)
+	}
 	if err != nil {
 		return nil, err
 	}
 	return s.adopt(ctx, k, rec, false)
+}
+
+// known returns the record's key if it is in memory, for opening, and was checked
+// against this very record: a process that has read before it writes need not
+// ask the key service again. A key seals once only: what it counts its messages
+// with isn't replaced under those who use it.
+func (s *search) known(ctx context.Context, rec *Record) (*dataKey, error) {
+	k, ok := s.opening.GetIfPresent(rec.KeyID)
+	if !ok || !k.openable.Load() || k.scope != s.scope || rec.Scope.withDefault() != s.scope || rec.Purpose != PurposeData ||
+		k.record != recordPrint(s.scope, rec) {
+		return nil, nil
+	}
+	if err := s.checkRootKey(ctx, s.scope, rec.RootKey); err != nil {
+		return nil, err
+	}
+	if err := s.buried(ctx, k.id); err != nil {
+		return nil, err
+	}
+	if !k.adopted.CompareAndSwap(false, true) {
+		return nil, nil
+	}
+	return k, nil
 }
 
 // adopt seals with k from now on. The record's dates and budget are authentic.

@@ -88,7 +88,7 @@ func TestDestroyed(t *testing.T) {
 		gone.Change = envelope.Change{At: time.Unix(1_900_000_000, 0), By: "ada", Why: "Article 17"}
 		require.NoError(t, s.Update(ctx, rec, gone), "the wrapped key is dropped, whatever the caller leaves in the record")
 		var wrapped []byte
-		require.NoError(t, db.QueryRow("SELECT wrapped FROM "+keys).Scan(&wrapped))
+		require.NoError(t, db.QueryRowContext(ctx, "SELECT wrapped FROM "+keys).Scan(&wrapped))
 		require.Nil(t, wrapped)
 
 		got, err := s.Get(ctx, rec.Scope, rec.Purpose, rec.KeyID)

@@ -96,6 +96,35 @@ func TestSchemaOfMariaDB(t *testing.T) {
 	d.behaves(t)
 }
 
+// The user of a service needs no right to make tables.
+func TestLeastRightsOfMariaDB(t *testing.T) {
+	d := mariadb(t)
+	config, err := mysql.ParseDSN(d.dsn)
+	require.NoError(t, err)
+	admin := d.pool(t)
+	var me string
+	require.NoError(t, admin.QueryRowContext(t.Context(), "SELECT USER()").Scan(&me))
+	_, host, _ := strings.Cut(me, "@") // the server may have a user of no name at localhost, who comes before one of this name anywhere
+	name := strings.ToLower(rand.Text())
+	as := func(user string) (database, string) {
+		account := user + "@'" + host + "'"
+		run(t, admin, "CREATE USER "+account+" IDENTIFIED BY 'made up'")
+		t.Cleanup(func() {
+			_, err := admin.Exec("DROP USER " + account)
+			require.NoError(t, err)
+		})
+		return withMariaDB(t, d, func(c *mysql.Config) { c.User, c.Passwd = user, "made up" }), account
+	}
+	service, serviceAccount := as("service_" + name)
+	reader, readerAccount := as("reader_" + name)
+	require.NoError(t, sqlstore.Migrate(t.Context(), admin, d.dialect, &d.opts))
+	named := strings.NewReplacer("crm_service", serviceAccount, "crm_reader", readerAccount, "crm.", config.DBName+".")
+	for _, statement := range statements(t, "-- MariaDB") {
+		run(t, admin, named.Replace(statement))
+	}
+	lessRights(t, service, reader)
+}
+
 func TestUnreachableMariaDB(t *testing.T) {
 	unreachable(t, database{dialect: sqlstore.MariaDB, driver: "mysql", dsn: "root@tcp(127.0.0.1:1)/x"})
 }

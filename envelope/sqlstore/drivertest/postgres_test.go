@@ -107,26 +107,32 @@ func TestLeastRights(t *testing.T) {
 	d, schema := postgresSchema(t)
 	d.opts.Schema = schema
 	admin := d.pool(t)
-	role := "role_" + schema
-	run(t, admin, "CREATE ROLE "+role+" LOGIN")
-	t.Cleanup(func() {
-		_, err := admin.Exec("DROP OWNED BY " + role + "; DROP ROLE " + role)
+	as := func(role string) database {
+		run(t, admin, "CREATE ROLE "+role+" LOGIN")
+		t.Cleanup(func() {
+			_, err := admin.Exec("DROP OWNED BY " + role + "; DROP ROLE " + role)
+			require.NoError(t, err)
+		})
+		u, err := url.Parse(d.dsn)
 		require.NoError(t, err)
-	})
-	run(t, admin, "GRANT USAGE ON SCHEMA "+schema+" TO "+role)
-	service := d
-	u, err := url.Parse(d.dsn)
-	require.NoError(t, err)
-	u.User = url.User(role)
-	service.dsn = u.String()
+		u.User = url.User(role)
+		other := d
+		other.dsn = u.String()
+		return other
+	}
+	service, reader := as("service_"+schema), as("reader_"+schema)
 
-	_, err = sqlstore.Open(t.Context(), service.pool(t), d.dialect, &d.opts)
+	_, err := sqlstore.Open(t.Context(), service.pool(t), d.dialect, &d.opts)
 	require.ErrorContains(t, err, "sqlstore: making the tables of ")
 	require.ErrorContains(t, err, "permission denied for schema "+schema)
 
 	require.NoError(t, sqlstore.Migrate(t.Context(), admin, d.dialect, &d.opts))
-	run(t, admin, "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA "+schema+" TO "+role)
-	service.behaves(t)
+	named := strings.NewReplacer("crm_service", "service_"+schema, "crm_reader", "reader_"+schema,
+		"crm.", schema+".", "SCHEMA crm ", "SCHEMA "+schema+" ")
+	for _, statement := range statements(t, "-- PostgreSQL") {
+		run(t, admin, named.Replace(statement))
+	}
+	lessRights(t, service, reader)
 }
 
 func TestUnreachablePostgres(t *testing.T) {
