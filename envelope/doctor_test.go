@@ -240,7 +240,7 @@ least policy for x
 }
 
 func TestDoctorOfTombstones(t *testing.T) {
-	log, err := OpenTombstoneFile(filepath.Join(t.TempDir(), "tombstones"))
+	log, err := CreateTombstoneFile(filepath.Join(t.TempDir(), "tombstones"))
 	require.NoError(t, err)
 	ring := plainRing(t, &plainProvider{}, &Options{Store: NewMemoryStore(), Tombstones: log})
 	require.Equal(t, "it names 0 destroyed data keys", finding(t, ring.Doctor(t.Context(), nil), "tombstone log", "read").Found)

@@ -81,7 +81,11 @@ func TestMoves(t *testing.T) {
 				r := plainRing(t, &plainProvider{}, &Options{Store: store})
 				_, id := sealFor(t, r, place("acme"))
 				key := nameOf(id)
-				store.keys[storeKey{storeScope{key.Scope, key.Purpose}, id}].State = from
+				at := store.keys[storeKey{storeScope{key.Scope, key.Purpose}, id}]
+				at.State = from
+				if from == StateScheduled {
+					at.DestroyAfter = time.Now().Add(-time.Minute)
+				}
 				if from != StateActive {
 					clear(store.active)
 				}

@@ -620,7 +620,7 @@ func TestRunbookLostKeyStore(t *testing.T) {
 		kms, roots := keyFile(t)
 		db := database(t)
 		keys := store(t, db)
-		log, err := envelope.OpenTombstoneFile(filepath.Join(t.TempDir(), "tombstones"))
+		log, err := envelope.CreateTombstoneFile(filepath.Join(t.TempDir(), "tombstones"))
 		check(err)
 		opts := envelope.Options{Store: keys, Tombstones: log}
 		s := startService(t, db, kms, roots, opts)
@@ -695,7 +695,7 @@ func TestRunbookRestore(t *testing.T) {
 		kms, roots := keyFile(t)
 		db := database(t)
 		keys := store(t, db)
-		log, err := envelope.OpenTombstoneFile(filepath.Join(t.TempDir(), "tombstones"))
+		log, err := envelope.CreateTombstoneFile(filepath.Join(t.TempDir(), "tombstones"))
 		check(err)
 		opts := envelope.Options{Store: keys, Tombstones: log}
 		s := startService(t, db, kms, roots, opts)
@@ -741,7 +741,7 @@ func TestRunbookTenant(t *testing.T) {
 		kms, roots := keyFile(t)
 		db := database(t)
 		keys := store(t, db)
-		log, err := envelope.OpenTombstoneFile(filepath.Join(t.TempDir(), "tombstones"))
+		log, err := envelope.CreateTombstoneFile(filepath.Join(t.TempDir(), "tombstones"))
 		check(err)
 		s := startService(t, db, kms, roots, envelope.Options{Store: keys, Tombstones: log})
 		check(s.save(1, "acme"))
