@@ -25,8 +25,9 @@ race: ## make test under the race detector (needs a C compiler)
 	$(SERVERS) -- $(GOTEST) --race
 
 .PHONY: fips
-fips: ## make test-local where only FIPS 140-3 cryptography runs
+fips: ## make test-local where only FIPS 140-3 cryptography runs, and the wiping of keys in Go's certified module
 	$(GOTEST) --local --fips
+	GOFIPS140=certified go test -count=1 ./internal/primitives
 
 .PHONY: cover
 cover: ## make test, with the coverage of each package
