@@ -164,4 +164,3 @@ func TestScoreboardS14InRealTime(t *testing.T) {
 		row14(t, c.name+", in real time", ttl, got[i], control[i])
 	}
 }
-
