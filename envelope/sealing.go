@@ -3,8 +3,6 @@ package envelope
 import (
 	"context"
 	"fmt"
-	"maps"
-	"sync"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
@@ -20,7 +18,9 @@ import (
 type sealing struct {
 	header   []byte // of every envelope that it seals
 	budget   uint64
+	created  time.Time // with a store
 	notAfter time.Time
+	lease    lease        // with a store
 	left     atomic.Int64 // messages that this process may seal and no call has taken
 	ending   atomic.Bool  // with a store: little is left of the budget that all processes share
 	retryAt  atomic.Int64 // no new attempt at a successor before this, in Unix nanoseconds
@@ -93,7 +93,7 @@ const endShare = 8
 func (r *KeyRing) renewAhead(k *dataKey) {
 	low := int64(k.seal.budget / endShare)
 	if r.opts.Store != nil {
-		low = int64(max(leaseSize(k.seal.budget)/4, 1))
+		low = int64(max(k.seal.lease.size.Load()/4, 1))
 	}
 	if k.seal.left.Load() > low && !k.seal.ending.Load() {
 		return
@@ -105,7 +105,7 @@ func (r *KeyRing) renewAhead(k *dataKey) {
 	}
 	r.ahead(k, func(ctx context.Context) (*dataKey, error) {
 		if r.opts.Store != nil && !k.seal.ending.Load() {
-			if _, err := r.leaseMore(ctx, k); err != nil {
+			if _, err := r.leaseMore(ctx, k, false); err != nil {
 				return k, err
 			}
 			if !k.seal.ending.Load() {
@@ -143,7 +143,7 @@ func (r *KeyRing) replenish(ctx context.Context, scope Scope) (*dataKey, error) 
 		if !ok {
 			return r.searchFor(scope).active(ctx)
 		}
-		if more, err := r.leaseMore(ctx, now); more || err != nil {
+		if more, err := r.leaseMore(ctx, now, false); more || err != nil {
 			return now, err
 		}
 	}
@@ -267,51 +267,4 @@ func (r *KeyRing) endSealing(k *dataKey) {
 func (k *dataKey) unpublishSealing() {
 	k.sealable.Store(false)
 	k.seal.timer.Stop()
-}
-
-// drawnCounts is how many messages of each stored key this process has taken
-// in all. Whoever can write to the key store can reset the shared counter, but
-// not this one: a key's count is kept until the key has ended and seals no more,
-// also when it has left the caches.
-type drawnCounts struct {
-	mu    sync.Mutex
-	count map[KeyID]drawnCount
-	sweep int // at so many counts, those of ended keys are dropped
-}
-
-type drawnCount struct {
-	messages uint64
-	until    time.Time // the key's end, which is authentic
-}
-
-// fewCounts is a number of counts that is not worth a search for ended ones.
-const fewCounts = 1024
-
-// reserve counts as many of n more messages as stay within the key's budget,
-// and returns their number. Counting before the store is asked keeps two
-// flights from being allowed the same messages.
-func (d *drawnCounts) reserve(k *dataKey, n uint64) uint64 {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.count == nil {
-		d.count, d.sweep = map[KeyID]drawnCount{}, fewCounts
-	}
-	if len(d.count) >= d.sweep {
-		now := time.Now()
-		maps.DeleteFunc(d.count, func(_ KeyID, c drawnCount) bool { return !now.Before(c.until) })
-		d.sweep = max(fewCounts, 2*len(d.count))
-	}
-	c := d.count[k.id]
-	n = min(n, k.seal.budget-min(k.seal.budget, c.messages))
-	d.count[k.id] = drawnCount{c.messages + n, k.seal.notAfter}
-	return n
-}
-
-// giveBack takes back a reservation that the store didn't grant.
-func (d *drawnCounts) giveBack(k *dataKey, n uint64) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if c, ok := d.count[k.id]; ok {
-		d.count[k.id] = drawnCount{c.messages - n, c.until}
-	}
 }

@@ -26,9 +26,6 @@ const (
 	spentAttempts = 64
 )
 
-// leaseSize is how many messages a process takes from the store at a time.
-func leaseSize(budget uint64) uint64 { return min(max(budget/64, 1), 1<<16) }
-
 // A search is for the key that a scope is sealed with, in the key store.
 type search struct {
 	*KeyRing
@@ -74,11 +71,12 @@ func (s *search) use(ctx context.Context, rec *Record) (*dataKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.adopt(ctx, k, rec)
+	return s.adopt(ctx, k, rec, false)
 }
 
 // adopt seals with k from now on. The record's dates and budget are authentic.
-func (s *search) adopt(ctx context.Context, k *dataKey, rec *Record) (*dataKey, error) {
+// Fresh says that this process has just made the key.
+func (s *search) adopt(ctx context.Context, k *dataKey, rec *Record, fresh bool) (*dataKey, error) {
 	if rec.NotAfter.IsZero() || rec.Budget == 0 || rec.Budget > 1<<32 {
 		return nil, malformed("key record %s has no end or no budget", rec.KeyID)
 	}
@@ -86,8 +84,8 @@ func (s *search) adopt(ctx context.Context, k *dataKey, rec *Record) (*dataKey, 
 		return nil, &spentKey{k.id}
 	}
 	h := header{mode: ModeReference, keyID: &k.id}
-	k.seal = &sealing{header: h.bytes(), budget: rec.Budget, notAfter: rec.NotAfter}
-	more, err := s.leaseMore(ctx, k)
+	k.seal = &sealing{header: h.bytes(), budget: rec.Budget, created: rec.Created, notAfter: rec.NotAfter}
+	more, err := s.leaseMore(ctx, k, fresh)
 	if err != nil {
 		return nil, err
 	}
@@ -98,8 +96,8 @@ func (s *search) adopt(ctx context.Context, k *dataKey, rec *Record) (*dataKey, 
 }
 
 // leaseMore takes messages from the store, and reports whether there were any.
-func (r *KeyRing) leaseMore(ctx context.Context, k *dataKey) (bool, error) {
-	want := r.drawn.reserve(k, leaseSize(k.seal.budget))
+func (r *KeyRing) leaseMore(ctx context.Context, k *dataKey, fresh bool) (bool, error) {
+	want := r.drawn.reserve(k, k.seal.lease.next(k.seal.budget, time.Now()), fresh)
 	if want == 0 {
 		return false, nil
 	}
@@ -233,5 +231,5 @@ func (s *search) make(ctx context.Context, previous KeyID, holder string) (*data
 	if err != nil {
 		return nil, err
 	}
-	return s.adopt(ctx, k, rec)
+	return s.adopt(ctx, k, rec, true)
 }
