@@ -163,6 +163,14 @@ func NewKeyRing(provider kmsprovider.Provider, roots RootKeySource, opts *Option
 	return r, nil
 }
 
+// keepWithin evicts at once what a cache holds beyond its size. By itself it
+// does so later, and holds hundreds of keys more meanwhile.
+func keepWithin[K comparable, V any](cache *otter.Cache[K, V], size int) {
+	if cache.EstimatedSize() > size {
+		cache.CleanUp()
+	}
+}
+
 // Mode returns the mode that the ring seals in: by reference with a key store,
 // else inline.
 func (r *KeyRing) Mode() Mode {
