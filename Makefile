@@ -4,6 +4,7 @@
 
 PYTHON   ?= python3
 FUZZTIME ?= 10s
+SOAKTIME ?= 30m
 
 SERVERS := $(PYTHON) scripts/with_servers.py
 GOTEST  := $(PYTHON) scripts/gotest.py
@@ -86,6 +87,10 @@ benchmarks: ## one iteration of each Go benchmark, to see that it runs
 .PHONY: scoreboard
 scoreboard: ## rows S of the scoreboard: reliability and security (FULL=1 for whole counts)
 	$(SERVERS) -- $(PYTHON) scripts/scoreboard.py
+
+.PHONY: soak
+soak: ## readers, writers, rotation and faults for SOAKTIME (30m): wrong values, and what is left or has grown
+	go run ./internal/soak -for $(SOAKTIME)
 
 .PHONY: mutate
 mutate: ## how many small changes to package envelope its tests notice
