@@ -23,10 +23,10 @@ func main() {
 	flag.Parse()
 	c.report = min(c.length/5, time.Minute)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := soak(ctx, c); err != nil {
+	err := soak(ctx, c)
+	stop()
+	if err != nil {
 		fmt.Println("soak:", err)
-		stop()
 		os.Exit(1)
 	}
 	fmt.Println("soak: every value was right, and nothing is left or has grown")

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -138,7 +139,7 @@ func (s *service) readRow(ctx context.Context, ring *envelope.KeyRing, tenant, i
 	if err != nil {
 		return err
 	}
-	if string(opened) != string(value(tenant, id, version)) {
+	if !bytes.Equal(opened, value(tenant, id, version)) {
 		return fmt.Errorf("row %d of tenant %d holds another value than was written", id, tenant)
 	}
 	return nil
@@ -176,8 +177,13 @@ func (s *service) forAll(do func(tenant, id int) error) error {
 // disturb has the key service fail in one way after the other, with pauses.
 func (s *service) disturb(ctx context.Context) {
 	faults := []fakekms.Fault{
-		{Break: fakekms.Drop}, {Break: fakekms.Hang}, {Status: 503}, {Error: "ThrottlingException", Rate: 0.5},
-		{Error: "AccessDeniedException"}, {Break: fakekms.BadJSON}, {Delay: 50 * time.Millisecond, Error: "KMSInternalException", Rate: 0.3},
+		{Break: fakekms.Drop},
+		{Break: fakekms.Hang},
+		{Status: 503},
+		{Error: "ThrottlingException", Rate: 0.5},
+		{Error: "AccessDeniedException"},
+		{Break: fakekms.BadJSON},
+		{Delay: 50 * time.Millisecond, Error: "KMSInternalException", Rate: 0.3},
 	}
 	for i := 0; ; i++ {
 		sleep(ctx, time.Second)
