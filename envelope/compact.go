@@ -74,7 +74,7 @@ func (r *KeyRing) storeInline(ctx context.Context, scope Scope, id KeyID, rootKe
 	if err := r.recallRefusal(print, id); err != nil {
 		return err
 	}
-	secret, err := r.unwrap(ctx, scope, rootKey, wrapped)
+	secret, err := r.unwrap(ctx, scope, PurposeData, rootKey, wrapped)
 	if err != nil {
 		if errors.Is(err, kmsprovider.ErrInvalidCiphertext) {
 			r.refused.Set(print, refusal{until: time.Now().Add(refusalTime)})

@@ -86,9 +86,9 @@ func (f *Filter) Match(rec *Record) bool {
 		(len(f.States) == 0 || slices.Contains(f.States, rec.State))
 }
 
-// ErrConflict is what a key store answers when the scope's active key is not
-// the one that the caller takes it to be.
-var ErrConflict = errors.New("key store: another active key is there already")
+// ErrConflict is what a key store answers when a key or its record isn't what the
+// caller takes it to be: somebody else was faster.
+var ErrConflict = errors.New("key store: the record is there already, or has changed")
 
 // A KeyStore keeps wrapped data keys for all processes of a service. It is not
 // trusted: what it returns is checked against the data key itself.

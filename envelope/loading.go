@@ -157,7 +157,7 @@ func (r *KeyRing) loadRecord(ctx context.Context, scope Scope, id KeyID, rec *Re
 	if err := r.recallRefusal(print, KeyID{}); err != nil {
 		return nil, err
 	}
-	secret, err := r.unwrap(ctx, scope, rec.RootKey, rec.Wrapped)
+	secret, err := r.unwrap(ctx, scope, PurposeData, rec.RootKey, rec.Wrapped)
 	if err == nil {
 		defer clear(secret)
 		err = rec.verify(secret)
@@ -191,7 +191,7 @@ func (r *KeyRing) loadInline(ctx context.Context, scope Scope, id KeyID, rootKey
 	if err := r.recallRefusal(print, id); err != nil {
 		return nil, err
 	}
-	secret, err := r.unwrap(ctx, scope, rootKey, wrapped)
+	secret, err := r.unwrap(ctx, scope, PurposeData, rootKey, wrapped)
 	if err != nil {
 		if errors.Is(err, kmsprovider.ErrInvalidCiphertext) {
 			r.refused.Set(print, refusal{until: time.Now().Add(refusalTime)})
@@ -207,26 +207,36 @@ func (r *KeyRing) loadInline(ctx context.Context, scope Scope, id KeyID, rootKey
 }
 
 // unwrap calls the provider, for a root key that the configuration allows.
-func (r *KeyRing) unwrap(ctx context.Context, scope Scope, rootKey string, wrapped []byte) ([]byte, error) {
+func (r *KeyRing) unwrap(ctx context.Context, scope Scope, purpose Purpose, rootKey string, wrapped []byte) ([]byte, error) {
 	if len(wrapped) == 0 || len(wrapped) > maxWrapped {
-		return nil, malformed("wrapped data key of %d bytes, 1 to %d can be", len(wrapped), maxWrapped)
+		return nil, badWrapped(wrapped)
 	}
 	if err := r.checkRootKey(ctx, scope, rootKey); err != nil {
 		return nil, err
 	}
 	r.stats.unwrap.Add(1)
-	secret, err := r.provider.Unwrap(ctx, rootKey, wrapped, encryptionContext(scope, PurposeData))
+	secret, err := r.provider.Unwrap(ctx, rootKey, wrapped, encryptionContext(scope, purpose))
 	if err != nil {
-		if errors.Is(err, kmsprovider.ErrInvalidCiphertext) {
-			return nil, fmt.Errorf("%w: %w", ErrNotAuthentic, err)
-		}
-		return nil, err
+		return nil, notAuthentic(err)
 	}
 	if len(secret) != kmsprovider.DataKeySize {
 		clear(secret)
 		return nil, fmt.Errorf("%w: the provider unwrapped a data key of %d bytes, it must be %d", kmsprovider.ErrUnavailable, len(secret), kmsprovider.DataKeySize)
 	}
 	return secret, nil
+}
+
+func badWrapped(wrapped []byte) error {
+	return malformed("wrapped data key of %d bytes, 1 to %d can be", len(wrapped), maxWrapped)
+}
+
+// notAuthentic says the same of a wrapped key that the key service doesn't
+// accept as of one that it does and that is another key.
+func notAuthentic(err error) error {
+	if errors.Is(err, kmsprovider.ErrInvalidCiphertext) {
+		return fmt.Errorf("%w: %w", ErrNotAuthentic, err)
+	}
+	return err
 }
 
 // publishOpening puts a checked key into the cache. With unwrapped, its secret

@@ -58,10 +58,15 @@ func createKey(t *testing.T, admin *kms.Client, in kms.CreateKeyInput) (arn stri
 // memory.
 func localStackRing(t *testing.T, region, arn string, opts awskms.Options) *envelope.KeyRing {
 	t.Helper()
+	return localStackRingWith(t, region, envelope.RootKeys{Seal: "aws-kms://" + arn}, opts, nil)
+}
+
+func localStackRingWith(t *testing.T, region string, roots envelope.RootKeys, opts awskms.Options, store envelope.KeyStore) *envelope.KeyRing {
+	t.Helper()
 	opts.Endpoint = localStackEndpoint(t)
 	provider, err := awskms.New(awsConfig(region), &opts)
 	require.NoError(t, err)
-	ring, err := envelope.NewKeyRing(provider, envelope.RootKeys{Seal: "aws-kms://" + arn}, nil)
+	ring, err := envelope.NewKeyRing(provider, roots, &envelope.Options{Store: store})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, ring.Close()) })
 	return ring
@@ -165,4 +170,23 @@ func TestLocalStackMultiRegionKey(t *testing.T) {
 	abroad := localStackRing(t, abroadRegion, primary, awskms.Options{Replicas: map[string]string{primary: replica}})
 	requireIBAN(t, abroad, sealIBAN(t, home))
 	requireIBAN(t, home, sealIBAN(t, abroad))
+}
+
+// The root key of a key store is changed, and the old one deleted.
+func TestLocalStackRewrap(t *testing.T) {
+	admin := localStackAdmin(t)
+	first, second := createKey(t, admin, kms.CreateKeyInput{}), createKey(t, admin, kms.CreateKeyInput{})
+	from, to := "aws-kms://"+first, "aws-kms://"+second
+	store := envelope.NewMemoryStore()
+	ring := func(roots envelope.RootKeys) *envelope.KeyRing {
+		return localStackRingWith(t, homeRegion, roots, awskms.Options{}, store)
+	}
+	sealed := sealIBAN(t, ring(envelope.RootKeys{Seal: from}))
+
+	report, err := ring(envelope.RootKeys{Seal: to, Open: []string{from}}).Rewrap(t.Context(), envelope.Filter{RootKey: from}, to, nil)
+	require.NoError(t, err)
+	require.Equal(t, envelope.RewrapReport{To: to, Rewrapped: 1, Left: map[string]int{}}, report)
+	_, err = admin.ScheduleKeyDeletion(t.Context(), &kms.ScheduleKeyDeletionInput{KeyId: &first, PendingWindowInDays: aws.Int32(7)})
+	require.NoError(t, err)
+	requireIBAN(t, ring(envelope.RootKeys{Seal: to}), sealed)
 }

@@ -15,6 +15,8 @@ import (
 type MemoryStore struct {
 	mu     sync.Mutex
 	keys   map[storeKey]*storedKey
+	names  []KeyName // of all keys
+	sorted bool      // names are in order
 	active map[storeScope]KeyID
 	claims map[storeScope]claim
 }
@@ -117,11 +119,16 @@ func (m *MemoryStore) Activate(ctx context.Context, rec Record, previous KeyID) 
 	if old, ok := m.keys[storeKey{at, previous}]; ok {
 		old.State = StateRetired
 	}
-	k := &storedKey{Record: rec}
-	k.Scope, k.State, k.Wrapped = at.scope, StateActive, bytes.Clone(rec.Wrapped)
-	m.keys[storeKey{at, rec.KeyID}] = k
+	m.add(at, rec, StateActive)
 	m.active[at] = rec.KeyID
 	return nil
+}
+
+func (m *MemoryStore) add(at storeScope, rec Record, state State) {
+	k := &storedKey{Record: rec}
+	k.Scope, k.State, k.Wrapped = at.scope, state, bytes.Clone(rec.Wrapped)
+	m.keys[storeKey{at, rec.KeyID}] = k
+	m.names, m.sorted = append(m.names, k.Name()), false
 }
 
 // Lease implements [KeyStore].
@@ -155,9 +162,7 @@ func (m *MemoryStore) Insert(ctx context.Context, rec Record) error {
 	if _, taken := m.keys[storeKey{at, rec.KeyID}]; taken {
 		return ErrConflict
 	}
-	k := &storedKey{Record: rec}
-	k.Scope, k.State, k.Wrapped = at.scope, StateRetired, bytes.Clone(rec.Wrapped)
-	m.keys[storeKey{at, rec.KeyID}] = k
+	m.add(at, rec, StateRetired)
 	return nil
 }
 
@@ -210,14 +215,22 @@ func (m *MemoryStore) Page(ctx context.Context, f Filter, after KeyName, limit i
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if !m.sorted {
+		slices.SortFunc(m.names, KeyName.Compare)
+		m.sorted = true
+	}
+	next, found := slices.BinarySearchFunc(m.names, after, KeyName.Compare)
+	if found {
+		next++
+	}
 	var page []Record
-	for _, k := range m.keys {
-		if f.Match(&k.Record) && k.Name().Compare(after) > 0 {
+	for ; next < len(m.names) && len(page) < limit; next++ {
+		name := m.names[next]
+		if k := m.keys[storeKey{storeScope{name.Scope, name.Purpose}, name.ID}]; f.Match(&k.Record) {
 			page = append(page, k.copy())
 		}
 	}
-	slices.SortFunc(page, func(a, b Record) int { return a.Name().Compare(b.Name()) })
-	return page[:min(len(page), max(limit, 0))], nil
+	return page, nil
 }
 
 // lock returns with m.mu held, unless the context has ended.

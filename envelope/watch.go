@@ -159,7 +159,7 @@ func (r *KeyRing) ask(rootKey string, scope Scope, id KeyID, wrapped []byte, unt
 	}
 	ctx, cancel := context.WithTimeout(r.closed, max(min(r.opts.LoadTimeout, time.Until(until)), leastRetry))
 	defer cancel()
-	secret, err := r.unwrap(ctx, scope, rootKey, wrapped)
+	secret, err := r.unwrap(ctx, scope, PurposeData, rootKey, wrapped)
 	if err != nil {
 		return err
 	}

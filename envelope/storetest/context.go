@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/fieldcrypt/fieldcrypt-go/envelope"
+	"github.com/fieldcrypt/fieldcrypt-go/internal/conformance"
 )
 
 // prompt is what a call may take at most once its context has ended.
@@ -90,7 +91,7 @@ func (p *probe) doesNothing(ctx context.Context, name string, want error) error 
 		}},
 	} {
 		what := call.method + " with " + name
-		answer, late := within(prompt, call.do)
+		answer, late := conformance.Within(prompt, call.do)
 		if late != nil {
 			return fmt.Errorf("%s: %w", what, late)
 		}
@@ -119,19 +120,4 @@ func (p *probe) doesNothing(ctx context.Context, name string, want error) error 
 		}
 	}
 	return nil
-}
-
-// within runs a call and fails if it isn't back in time. A call that never
-// comes back is left behind.
-func within(limit time.Duration, do func() error) (answer, late error) {
-	done := make(chan error, 1)
-	go func() { done <- do() }()
-	timer := time.NewTimer(limit)
-	defer timer.Stop()
-	select {
-	case err := <-done:
-		return err, nil
-	case <-timer.C:
-		return nil, fmt.Errorf("no answer within %v", limit)
-	}
 }

@@ -149,7 +149,7 @@ func isolationFlaws() []flaw {
 				return b.MemoryStore.Insert(ctx, r)
 			}
 		}},
-		{"changes the keys of all purposes", "one-id-apart", "key store: another active key", func(b *broken) {
+		{"changes the keys of all purposes", "one-id-apart", "key store: the record", func(b *broken) {
 			b.update = func(ctx bg, old, r rec) error {
 				err := b.MemoryStore.Update(ctx, old, r)
 				for _, r.Purpose = range purposes {

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fieldcrypt/fieldcrypt-go/internal/conformance"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider"
 )
 
@@ -61,21 +62,6 @@ func (p probe) calls(pr kmsprovider.Provider, rootKey string, wrapped []byte) []
 	return c
 }
 
-// within runs a call and fails if it isn't back in time. A call that never
-// comes back is left behind.
-func within(limit time.Duration, do func() error) (answer, late error) {
-	done := make(chan error, 1)
-	go func() { done <- do() }()
-	timer := time.NewTimer(limit)
-	defer timer.Stop()
-	select {
-	case err := <-done:
-		return err, nil
-	case <-timer.C:
-		return nil, fmt.Errorf("no answer within %v", limit)
-	}
-}
-
 func contextEnded(p probe) error {
 	pr := p.provider()
 	dk, err := p.generate(pr, p.h.RootKey, sampleContext())
@@ -98,7 +84,7 @@ func contextEnded(p probe) error {
 		{"an expired context", expired, context.DeadlineExceeded},
 	} {
 		for _, call := range p.calls(pr, p.h.RootKey, dk.Wrapped) {
-			err, late := within(prompt, func() error { return call.do(c.ctx) })
+			err, late := conformance.Within(prompt, func() error { return call.do(c.ctx) })
 			if late != nil {
 				return fmt.Errorf("%s with %s: %w", call.name, c.name, late)
 			}

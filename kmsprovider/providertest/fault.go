@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fieldcrypt/fieldcrypt-go/internal/conformance"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider"
 )
 
@@ -58,7 +59,7 @@ func (p probe) whileFaulty(pr kmsprovider.Provider, state string, begin func(tes
 	defer begin(p.tb)()
 	for _, c := range p.calls(pr, p.h.RootKey, wrapped) {
 		what := fmt.Sprintf("%s on a service that is %s", c.name, state)
-		err, late := within(faultLimit, func() error { return c.do(p.ctx) })
+		err, late := conformance.Within(faultLimit, func() error { return c.do(p.ctx) })
 		if late != nil {
 			return fmt.Errorf("%s: %w", what, late)
 		}
@@ -99,7 +100,7 @@ func (p probe) endInCall(pr kmsprovider.Provider, wrapped []byte) error {
 		} {
 			what := fmt.Sprintf("%s whose context is %s while the service hangs", c.name, ending.name)
 			ctx, cancel := ending.ctx()
-			err, late := within(wait+prompt, func() error { return c.do(ctx) })
+			err, late := conformance.Within(wait+prompt, func() error { return c.do(ctx) })
 			cancel()
 			if late != nil {
 				return fmt.Errorf("%s: %w", what, late)
@@ -121,7 +122,7 @@ func ownTimeout(p probe) error {
 		return err
 	}
 	defer p.h.Hang(p.tb)()
-	err, late := within(p.h.Timeout+prompt, func() error {
+	err, late := conformance.Within(p.h.Timeout+prompt, func() error {
 		_, err := pr.Unwrap(p.ctx, p.h.RootKey, dk.Wrapped, sampleContext())
 		return err
 	})

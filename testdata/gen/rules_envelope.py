@@ -114,6 +114,18 @@ RULES = [
         "envelope/ring_records_test.go: func TestInlineEnvelopeOfADestroyedKey",
         "envelope/ring_records_test.go: func TestTamperedRecords",
     ),
+    tested(
+        "refuses, before any unwrap and on every cache hit, in every mode, a key ID that the key store,"
+        " or the log of destroyed keys outside it, says is destroyed",
+        "envelope/tombstones_test.go: func TestTombstoneEndsKeysInMemory",
+        "envelope/poll_test.go: func TestOtherProcessesNotice",
+        "envelope/lifecycle_test.go: func TestDestroy",
+    ),
+    tested(
+        "it unwraps, checks the key ID, inserts the key record only if there is none, and never replaces one",
+        "envelope/compact_test.go: func TestCompact",
+        "envelope/compact_test.go: func TestPlantedRecord",
+    ),
     refuses(
         "a byte too many or too few, as long as n stays within its bounds, is found by AES and not by the header",
         "not-authentic",
