@@ -151,12 +151,18 @@ func NewKeyRing(provider kmsprovider.Provider, roots RootKeySource, opts *Option
 	r.scratch.Store(new(scratchPool))
 	r.closed, r.close = context.WithCancel(context.Background())
 	r.opening = otter.Must(&otter.Options[KeyID, *dataKey]{
-		MaximumSize:      o.CacheSize,
-		OnAtomicDeletion: func(e otter.DeletionEvent[KeyID, *dataKey]) { e.Value.openable.Store(false) },
+		MaximumSize: o.CacheSize,
+		OnAtomicDeletion: func(e otter.DeletionEvent[KeyID, *dataKey]) {
+			e.Value.openable.Store(false)
+			r.unwatch(e.Value)
+		},
 	})
 	r.sealing = otter.Must(&otter.Options[Scope, *dataKey]{
-		MaximumSize:      o.CacheSize,
-		OnAtomicDeletion: func(e otter.DeletionEvent[Scope, *dataKey]) { e.Value.unpublishSealing() },
+		MaximumSize: o.CacheSize,
+		OnAtomicDeletion: func(e otter.DeletionEvent[Scope, *dataKey]) {
+			e.Value.unpublishSealing()
+			r.unwatch(e.Value)
+		},
 	})
 	r.refused = otter.Must(&otter.Options[[32]byte, refusal]{MaximumSize: maxRefusals})
 	r.recordsSeen = otter.Must(&otter.Options[[32]byte, struct{}]{MaximumSize: maxRefusals})

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"weak"
 
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider"
 )
@@ -31,6 +32,7 @@ type watch struct {
 	scope Scope // of the data key that is unwrapped again
 	id    KeyID
 	wrap  []byte
+	last  weak.Pointer[dataKey] // that came under it
 	good  time.Time // of the last yes
 	away  error     // why the last check had no answer; nil if it had
 	timer *time.Timer
@@ -63,7 +65,7 @@ func (r *KeyRing) watchOver(k *dataKey, wrapped []byte, unwrapped bool) {
 		w.timer.Reset(r.untilCheck())
 		r.watches.byName[name] = w
 	}
-	w.scope, w.id, w.wrap = k.scope, k.id, slices.Clone(wrapped)
+	w.scope, w.id, w.wrap, w.last = k.scope, k.id, slices.Clone(wrapped), weak.Make(k)
 	back := false
 	if unwrapped {
 		w.good = time.Now()
@@ -228,6 +230,21 @@ func (r *KeyRing) drop(k *dataKey) {
 	}
 	if k.sealable.Load() { // and so k.seal is set
 		r.endSealing(k)
+	}
+}
+
+// unwatch ends the watch of a key that has left the caches, if it is of this key
+// alone: else there would be a watch for each key of the last CacheTTL.
+func (r *KeyRing) unwatch(k *dataKey) {
+	if !r.opts.CheckEachKey || k.openable.Load() || k.sealable.Load() {
+		return
+	}
+	r.watches.mu.Lock()
+	defer r.watches.mu.Unlock()
+	if w := k.watch; r.watches.byName[w.name] == w && w.last == weak.Make(k) {
+		w.ended.Store(true)
+		w.timer.Stop()
+		delete(r.watches.byName, w.name)
 	}
 }
 

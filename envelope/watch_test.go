@@ -149,6 +149,31 @@ func TestOneCheckForARootKey(t *testing.T) {
 	}
 }
 
+// With CheckEachKey there are no more watches than keys in memory, and each key
+// that is there has one.
+func TestWatchesOfEvictedKeysEnd(t *testing.T) {
+	for mode, store := range modes {
+		t.Run(mode, func(t *testing.T) {
+			const places = 5
+			r, _ := moodyRing(t, &moodyProvider{}, &Options{Store: store(), CheckEachKey: true, CacheSize: places})
+			for range 3 {
+				for i := range 100 {
+					env, _ := sealFor(t, r, place(fmt.Sprint("tenant-", i)))
+					_, err := r.Open(t.Context(), place(fmt.Sprint("tenant-", i)), env)
+					require.NoError(t, err)
+				}
+			}
+			keys := r.inMemory()
+			require.LessOrEqual(t, len(r.watches.byName), 2*places)
+			require.Len(t, r.watches.byName, len(keys))
+			for _, k := range keys {
+				require.Same(t, k.watch, r.watches.byName[k.watch.name])
+				require.False(t, k.watch.ended.Load())
+			}
+		})
+	}
+}
+
 // A refusal ends all keys under the root key before CacheTTL has passed since
 // the last yes, for opening and for sealing.
 func TestRefusalEndsKeys(t *testing.T) {
