@@ -86,12 +86,12 @@ type crowd struct {
 // The ring works for each of them once, and for a few all the time.
 func throughCrowd(t *testing.T, warmUp, tenants int, length time.Duration, opts Options, use func(r *KeyRing, at *Binding) error) crowd {
 	t.Helper()
-	const samples = 100
+	const samples = 80
 	at := func(i int) *Binding {
 		return &Binding{Scope: Scope{Tenant: fmt.Sprintf("tenant-%07d", i), Class: "crm"}, Field: email, Record: "42"}
 	}
 	c := crowd{tenants: tenants}
-	goroutines := runtime.NumGoroutine()
+	goroutines := settledGoroutines()
 	p := &slowMirror{}
 	r, err := NewKeyRing(p, RootKeys{Seal: mirrorRoot}, &opts)
 	require.NoError(t, err)
@@ -113,7 +113,7 @@ func throughCrowd(t *testing.T, warmUp, tenants int, length time.Duration, opts 
 	mean, slope, uncertain := line(times, heaps)
 	c.heap, c.slope, c.uncertain = mean, 100*slope/mean, 100*uncertain/mean
 
-	running := runtime.NumGoroutine()
+	running := settledGoroutines()
 	p.slow.Store(true)
 	var calls sync.WaitGroup
 	for i := range 100 {
@@ -125,12 +125,21 @@ func throughCrowd(t *testing.T, warmUp, tenants int, length time.Duration, opts 
 	c.busy = runtime.NumGoroutine() - running
 	require.NoError(t, r.Close())
 	calls.Wait()
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-		if c.left = max(0, runtime.NumGoroutine()-goroutines); c.left == 0 {
-			break
-		}
-	}
+	c.left = max(0, settledGoroutines()-goroutines)
 	return c
+}
+
+// settledGoroutines counts goroutines once their number has been the same for a
+// while: those of an earlier test, or of a ring that was closed, may be ending.
+func settledGoroutines() (n int) {
+	for same, tries := 0, 0; same < 20 && tries < 1000; tries++ {
+		now := runtime.NumGoroutine()
+		if same++; now != n {
+			n, same = now, 0
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return n
 }
 
 // slowMirror can take an hour for each call.

@@ -33,8 +33,8 @@ type watch struct {
 	id    KeyID
 	wrap  []byte
 	last  weak.Pointer[dataKey] // that came under it
-	good  time.Time // of the last yes
-	away  error     // why the last check had no answer; nil if it had
+	good  time.Time             // of the last yes
+	away  error                 // why the last check had no answer; nil if it had
 	timer *time.Timer
 }
 
