@@ -98,7 +98,8 @@ type dataKey struct {
 	openable atomic.Bool // published for opening
 	sealable atomic.Bool // published for sealing
 
-	watch     *watch      // set before it is published
+	watch     *watch      // set before it is published, as wrapped is
+	wrapped   []byte      // for the watch
 	used      atomic.Bool // since the watch last looked
 	idleSince time.Time   // for the check of the watch alone
 

@@ -123,6 +123,7 @@ type KeyRing struct {
 	drawn       drawnCounts
 	watches     watches
 	checks      chan struct{} // bounds the checks at once
+	renewals    chan struct{} // bounds the renewals at once
 	poll        poll
 	graves      graves
 	scratch     atomic.Pointer[scratchPool]
@@ -146,7 +147,7 @@ func NewKeyRing(provider kmsprovider.Provider, roots RootKeySource, opts *Option
 	if err != nil {
 		return nil, err
 	}
-	r := &KeyRing{provider: provider, roots: roots, opts: o, checks: make(chan struct{}, checksAtOnce)}
+	r := &KeyRing{provider: provider, roots: roots, opts: o, checks: make(chan struct{}, checksAtOnce), renewals: make(chan struct{}, renewalsAtOnce)}
 	r.watches.byName = map[string]*watch{}
 	r.scratch.Store(new(scratchPool))
 	r.closed, r.close = context.WithCancel(context.Background())

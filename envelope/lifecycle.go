@@ -61,7 +61,7 @@ func (r *KeyRing) Suspend(ctx context.Context, key KeyName, reason Reason) error
 
 // Resume makes a suspended key open again. It doesn't seal again.
 func (r *KeyRing) Resume(ctx context.Context, key KeyName, reason Reason) error {
-	return r.move(ctx, "resume", key, reason, []State{StateSuspended}, StateRetired, nil)
+	return r.move(ctx, "resume", key, reason, []State{StateSuspended}, StateRetired, r.notBuried(ctx))
 }
 
 // LeastWait is the shortest time between ScheduleDestroy and Destroy.
@@ -70,20 +70,31 @@ const LeastWait = 24 * time.Hour
 // ScheduleDestroy ends the opening of a key at once and allows its destruction
 // after a wait, at least [LeastWait]: what depends on the key is noticed while
 // CancelDestroy can still bring it back. An active key is refused: retire it
-// first.
+// first. Of a key that is scheduled already the later time holds.
 func (r *KeyRing) ScheduleDestroy(ctx context.Context, key KeyName, wait time.Duration, reason Reason) error {
 	if wait < LeastWait {
 		return fmt.Errorf("envelope: schedule the destruction of %s: %w: a wait of %v, it must be at least %v", key, ErrMalformed, wait, LeastWait)
 	}
-	return r.move(ctx, "schedule the destruction of", key, reason, []State{StateRetired, StateSuspended}, StateScheduled, func(rec *Record) error {
-		rec.DestroyAfter = time.Now().Add(wait).Truncate(time.Second)
+	return r.move(ctx, "schedule the destruction of", key, reason, []State{StateRetired, StateSuspended, StateScheduled}, StateScheduled, func(rec *Record) error {
+		if after := time.Now().Add(wait).Truncate(time.Second); after.After(rec.DestroyAfter) {
+			rec.DestroyAfter = after
+		}
 		return nil
 	})
 }
 
 // CancelDestroy makes a scheduled key open again. It doesn't seal again.
 func (r *KeyRing) CancelDestroy(ctx context.Context, key KeyName, reason Reason) error {
-	return r.move(ctx, "cancel the destruction of", key, reason, []State{StateScheduled}, StateRetired, nil)
+	return r.move(ctx, "cancel the destruction of", key, reason, []State{StateScheduled}, StateRetired, r.notBuried(ctx))
+}
+
+// notBuried refuses to bring back a key that the tombstone log calls destroyed: no
+// process would open with it.
+func (r *KeyRing) notBuried(ctx context.Context) func(*Record) error {
+	return func(rec *Record) error {
+		rec.DestroyAfter = time.Time{}
+		return r.buriedAsOf(ctx, rec.KeyID, 0)
+	}
 }
 
 // A Destruction is what [KeyRing.Destroy] asks for.
@@ -145,7 +156,7 @@ func (r *KeyRing) Destroy(ctx context.Context, key KeyName, d Destruction) error
 const moveAttempts = 8
 
 // move takes a key from one of some states to another. A key that is there
-// already is left as it is.
+// already is left as it is, unless its state is also one of from.
 func (r *KeyRing) move(ctx context.Context, what string, key KeyName, reason Reason, from []State, to State, edit func(*Record) error) error {
 	fail := func(err error) error { return fmt.Errorf("envelope: %s %s: %w", what, key, err) }
 	if r.opts.Store == nil {
@@ -160,7 +171,7 @@ func (r *KeyRing) move(ctx context.Context, what string, key KeyName, reason Rea
 		if err != nil {
 			return fail(storeError(err))
 		}
-		if rec.State == to {
+		if rec.State == to && !slices.Contains(from, to) {
 			return nil
 		}
 		if !slices.Contains(from, rec.State) {

@@ -134,7 +134,7 @@ var errLoadTimeout = errors.New("loading the data key took too long")
 
 // loadReference gets a key from the key store.
 func (r *KeyRing) loadReference(ctx context.Context, scope Scope, id KeyID) (*dataKey, error) {
-	rec, err := r.opts.Store.Get(ctx, scope, PurposeData, id)
+	rec, err := getForOpening(ctx, r.opts.Store, scope, PurposeData, id)
 	if err != nil {
 		return nil, storeError(err)
 	}
@@ -246,6 +246,11 @@ func (r *KeyRing) publishOpening(secret []byte, scope Scope, rootKey string, wra
 	if err != nil {
 		return nil, err
 	}
+	r.publish(k, rootKey, wrapped, unwrapped)
+	return k, nil
+}
+
+func (r *KeyRing) publish(k *dataKey, rootKey string, wrapped []byte, unwrapped bool) {
 	k.rootKey = rootKey
 	r.watchOver(k, wrapped, unwrapped)
 	r.cacheOpening(k)
@@ -253,8 +258,7 @@ func (r *KeyRing) publishOpening(secret []byte, scope Scope, rootKey string, wra
 	if unwrapped {
 		kind = KeyLoaded
 	}
-	r.tell(Event{Kind: kind, RootKey: rootKey, Scope: scope, KeyID: k.id})
-	return k, nil
+	r.tell(Event{Kind: kind, RootKey: rootKey, Scope: k.scope, KeyID: k.id})
 }
 
 // cacheOpening puts k, which is under its watch, into the cache.

@@ -77,8 +77,11 @@ func (s *search) use(ctx context.Context, rec *Record) (*dataKey, error) {
 // adopt seals with k from now on. The record's dates and budget are authentic.
 // Fresh says that this process has just made the key.
 func (s *search) adopt(ctx context.Context, k *dataKey, rec *Record, fresh bool) (*dataKey, error) {
-	if rec.NotAfter.IsZero() || rec.Budget == 0 || rec.Budget > 1<<32 {
-		return nil, malformed("key record %s has no end or no budget", rec.KeyID)
+	switch {
+	case rec.NotAfter.IsZero():
+		return nil, malformed("the record of key %s has no end: it can't seal", rec.KeyID)
+	case rec.Budget == 0 || rec.Budget > 1<<32:
+		return nil, malformed("the record of key %s has a budget of %d messages: a key seals 1 to 2^32", rec.KeyID, rec.Budget)
 	}
 	if !time.Now().Before(rec.NotAfter) {
 		return nil, &spentKey{k.id}
@@ -224,12 +227,13 @@ func (s *search) make(ctx context.Context, previous KeyID, holder string) (*data
 		Created: now, NotAfter: now.Add(s.opts.KeyAge).Truncate(time.Second), Budget: s.opts.MessageBudget,
 	}
 	rec.Tag = recordTag(made.Plaintext, s.scope, PurposeData, rec.Created, rec.NotAfter, rec.Budget)
-	if err := s.opts.Store.Activate(ctx, *rec, previous); err != nil {
-		return nil, storeError(err)
-	}
-	k, err := s.publishOpening(made.Plaintext, s.scope, made.RootKey, made.Wrapped, false)
+	k, err := newDataKey(made.Plaintext, s.scope) // before the store is asked, since that wipes the secret
 	if err != nil {
 		return nil, err
 	}
+	if err := s.opts.Store.Activate(ctx, *rec, previous); err != nil {
+		return nil, storeError(err)
+	}
+	s.publish(k, made.RootKey, made.Wrapped, false)
 	return s.adopt(ctx, k, rec, true)
 }

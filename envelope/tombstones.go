@@ -47,6 +47,11 @@ type graves struct {
 // new in the log if that was not done within StorePoll. A log that can't be read
 // refuses all keys.
 func (r *KeyRing) buried(ctx context.Context, id KeyID) error {
+	return r.buriedAsOf(ctx, id, r.opts.StorePoll)
+}
+
+// buriedAsOf is buried with what the log said no longer ago than that.
+func (r *KeyRing) buriedAsOf(ctx context.Context, id KeyID, ago time.Duration) error {
 	log := r.opts.Tombstones
 	if log == nil {
 		return nil
@@ -54,7 +59,7 @@ func (r *KeyRing) buried(ctx context.Context, id KeyID) error {
 	g := &r.graves
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.ids == nil || time.Since(g.read) >= r.opts.StorePoll {
+	if g.ids == nil || time.Since(g.read) >= ago {
 		if err := g.readOn(ctx, log); err != nil {
 			return err
 		}

@@ -118,6 +118,30 @@ func (brokenLog) Read(context.Context, int64) ([]Tombstone, int64, error) {
 }
 
 // A log that fails refuses keys that aren't in memory, and destroys nothing.
+// When the store fails after the log has the tombstone, the key is destroyed:
+// nobody is told that he has brought it back. Destroy, called again, goes on.
+func TestTombstoneWithoutDestruction(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		store := &interruptedStore{MemoryStore: NewMemoryStore()}
+		log := newLog(t)
+		r, _, key := retired(t, &Options{Store: store, Tombstones: log})
+		other := plainRing(t, &plainProvider{}, &Options{Store: store, Tombstones: log})
+		_, err := other.Seal(t.Context(), place("globex"), AppendString(nil, "x")) // it has read the log
+		require.NoError(t, err)
+		require.NoError(t, r.ScheduleDestroy(t.Context(), key, LeastWait, ops))
+		time.Sleep(LeastWait)
+		ctx, cancel := context.WithCancel(t.Context())
+		store.meanwhile = cancel
+		require.ErrorIs(t, r.Destroy(ctx, key, confirmed(key)), context.Canceled)
+		for _, ring := range []*KeyRing{r, other} {
+			require.ErrorIs(t, ring.CancelDestroy(t.Context(), key, ops), ErrKeyDestroyed)
+			require.Equal(t, StateScheduled, stateOf(t, r, key))
+		}
+		require.NoError(t, r.Destroy(t.Context(), key, confirmed(key)))
+		require.Equal(t, StateDestroyed, stateOf(t, r, key))
+	})
+}
+
 func TestBrokenTombstoneLog(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		store := NewMemoryStore()

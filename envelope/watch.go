@@ -44,7 +44,7 @@ type watches struct {
 }
 
 const (
-	checksAtOnce = 16
+	checksAtOnce = 10
 	idleTime     = 24 * time.Hour // a key that nobody used for so long is dropped
 	leastRetry   = time.Second    // between checks of a service that is away
 	mostRetry    = time.Minute
@@ -65,7 +65,8 @@ func (r *KeyRing) watchOver(k *dataKey, wrapped []byte, unwrapped bool) {
 		w.timer.Reset(r.untilCheck())
 		r.watches.byName[name] = w
 	}
-	w.scope, w.id, w.wrap, w.last = k.scope, k.id, slices.Clone(wrapped), weak.Make(k)
+	k.wrapped = slices.Clone(wrapped)
+	w.scope, w.id, w.wrap, w.last = k.scope, k.id, k.wrapped, weak.Make(k)
 	back := false
 	if unwrapped {
 		w.good = time.Now()
@@ -110,6 +111,9 @@ func (r *KeyRing) check(w *watch) {
 		return
 	}
 	err := r.ask(w.rootKey, scope, id, wrapped, until)
+	if _, ours := errors.AsType[*scopeError](err); ours {
+		err = r.askForOthers(w, scope, err, until)
+	}
 	if r.closed.Err() != nil {
 		return
 	}
@@ -170,6 +174,39 @@ func (r *KeyRing) ask(rootKey string, scope Scope, id KeyID, wrapped []byte, unt
 		return errKeyMismatch
 	}
 	return nil
+}
+
+// askForOthers asks about other data keys of a watch until the service is heard,
+// after the configuration had no word for the one of a scope: that a tenant has
+// left, or can't be looked up, is no answer about the root key. The keys of those
+// scopes that may not use it any more are dropped.
+func (r *KeyRing) askForOthers(w *watch, scope Scope, err error, until time.Time) error {
+	keys, tried, end := r.inMemory(), map[Scope]bool{}, time.Now().Add(r.opts.LoadTimeout)
+	for {
+		tried[scope] = true
+		var next *dataKey
+		for _, k := range keys {
+			if k.watch != w {
+				continue
+			}
+			if k.scope == scope && isNo(err) {
+				r.drop(k)
+			} else if next == nil && !tried[k.scope] {
+				next = k
+			}
+		}
+		if next == nil || time.Now().After(end) || r.closed.Err() != nil {
+			return err
+		}
+		scope = next.scope
+		err = r.ask(w.rootKey, scope, next.id, next.wrapped, until)
+		if _, ours := errors.AsType[*scopeError](err); !ours {
+			r.watches.mu.Lock()
+			w.scope, w.id, w.wrap = next.scope, next.id, next.wrapped
+			r.watches.mu.Unlock()
+			return err
+		}
+	}
 }
 
 // inUse counts the keys under a watch, and drops those that were not used for

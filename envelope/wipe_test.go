@@ -69,8 +69,8 @@ func TestScheduleIsWipedAfterEviction(t *testing.T) {
 			// A stopped timer stays among others that go on, with what its
 			// function holds.
 			for range 1000 {
-				timer := time.AfterFunc(time.Hour, func() {})
-				t.Cleanup(func() { timer.Stop() })
+				other := time.AfterFunc(time.Hour, func() {})
+				t.Cleanup(func() { other.Stop() })
 			}
 			r := plainRing(t, &plainProvider{}, nil)
 			_, err := r.Seal(t.Context(), place("acme"), AppendString(nil, "x"))

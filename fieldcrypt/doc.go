@@ -71,6 +71,7 @@
 //
 // # Elsewhere
 //
+// [Crypt.Doctor] tries root keys, permissions and the key store at start-up.
 // [Records.DDL] writes the columns, whose checks let only envelopes pass.
 // [Records.EncryptColumns] is for record types with plain Go fields. Package
 // fieldcrypttest is for the tests of programs that use this one. Package
