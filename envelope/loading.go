@@ -276,6 +276,7 @@ func (r *KeyRing) publish(k *dataKey, rootKey string, wrapped []byte, unwrapped 
 func (r *KeyRing) cacheOpening(k *dataKey) {
 	k.openable.Store(true)
 	r.opening.Set(k.id, k)
+	keepWithin(r.opening, r.opts.CacheSize)
 	if k.watch.ended.Load() { // the end may have come before the key was in place
 		r.drop(k)
 	}

@@ -261,6 +261,7 @@ func (r *KeyRing) cacheSealing(k, old *dataKey, rotate bool) *dataKey {
 		}
 		return k, otter.WriteOp
 	})
+	keepWithin(r.sealing, r.opts.CacheSize)
 	if placed != nil && placed != k {
 		k.unpublishSealing()
 		return placed

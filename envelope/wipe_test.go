@@ -162,3 +162,20 @@ func TestEvictionHammer(t *testing.T) {
 		})
 	}
 }
+
+// A cache holds no more keys than it has places for, at no time between two
+// calls.
+func TestCachesKeepTheirSize(t *testing.T) {
+	for _, size := range []int{1, 10, 100} {
+		r, err := NewKeyRing(mirrorProvider{}, RootKeys{Seal: mirrorRoot}, &Options{CacheSize: size})
+		require.NoError(t, err)
+		most := 0
+		for i := range 2000 {
+			_, err := r.Seal(t.Context(), place(fmt.Sprint("tenant-", i)), AppendString(nil, "x"))
+			require.NoError(t, err)
+			most = max(most, r.opening.EstimatedSize(), r.sealing.EstimatedSize())
+		}
+		require.Equal(t, size, most)
+		require.NoError(t, r.Close())
+	}
+}
