@@ -4,6 +4,7 @@
 
 PYTHON   ?= python3
 FUZZTIME ?= 10s
+SOAKTIME ?= 30m
 
 SERVERS := $(PYTHON) scripts/with_servers.py
 GOTEST  := $(PYTHON) scripts/gotest.py
@@ -25,8 +26,9 @@ race: ## make test under the race detector (needs a C compiler)
 	$(SERVERS) -- $(GOTEST) --race
 
 .PHONY: fips
-fips: ## make test-local where only FIPS 140-3 cryptography runs
+fips: ## make test-local where only FIPS 140-3 cryptography runs, and the wiping of keys in Go's certified module
 	$(GOTEST) --local --fips
+	GOFIPS140=certified go test -count=1 ./internal/primitives
 
 .PHONY: cover
 cover: ## make test, with the coverage of each package
@@ -85,6 +87,10 @@ benchmarks: ## one iteration of each Go benchmark, to see that it runs
 .PHONY: scoreboard
 scoreboard: ## rows S of the scoreboard: reliability and security (FULL=1 for whole counts)
 	$(SERVERS) -- $(PYTHON) scripts/scoreboard.py
+
+.PHONY: soak
+soak: ## readers, writers, rotation and faults for SOAKTIME (30m): wrong values, and what is left or has grown
+	go run ./internal/soak -for $(SOAKTIME)
 
 .PHONY: mutate
 mutate: ## how many small changes to package envelope its tests notice

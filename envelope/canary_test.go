@@ -67,6 +67,7 @@ func TestScoreboardS16(t *testing.T) {
 		require.Error(t, err, i)
 		values[fmt.Sprint("error ", i)] = err
 	}
+	r.running.Wait() // what reads the ring without its methods would race with a flight's last moments
 	secrets := scoreboard.NewCanary([]byte(canary), dataSecret[:13], gcmKey)
 	seen := func(v any) (found, of int) { return secrets.In(scoreboard.Printed(v)) }
 	total, outs, misuses := 0, 0, 0

@@ -33,6 +33,12 @@ func (c Cell) GobEncode() ([]byte, error) {
 	return nil, errors.New("envelope: a Cell can't be encoded with gob")
 }
 
+// MarshalBinary refuses, for encodings such as CBOR and MessagePack, which would
+// take the exported fields.
+func (c Cell) MarshalBinary() ([]byte, error) {
+	return nil, errors.New("envelope: a Cell has no binary form")
+}
+
 func (c Cell) redacted() string { return "Cell(" + c.Binding.String() + ", [REDACTED])" }
 
 // loadsAtOnce bounds how many keys one call over many cells loads in parallel.

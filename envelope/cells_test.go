@@ -2,6 +2,7 @@ package envelope
 
 import (
 	"context"
+	"encoding"
 	"fmt"
 	"sync/atomic"
 	"testing"
@@ -192,4 +193,15 @@ func TestOpenAllOutOfTime(t *testing.T) {
 			}
 		}
 	})
+}
+
+// CBOR, MessagePack and the like encode exported fields, unless there is this.
+func TestCellHasNoBinaryForm(t *testing.T) {
+	for _, v := range []any{Cell{Frame: []byte("a frame")}, &Cell{}} {
+		m, ok := v.(encoding.BinaryMarshaler)
+		require.True(t, ok)
+		b, err := m.MarshalBinary()
+		require.Error(t, err)
+		require.Empty(t, b)
+	}
 }

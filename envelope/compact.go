@@ -92,6 +92,7 @@ func (r *KeyRing) storeInline(ctx context.Context, scope Scope, id KeyID, rootKe
 		State: StateRetired, Created: now, NotAfter: now, Budget: 1, // it has ended, so that it never seals
 	}
 	rec.Tag = recordTag(secret, scope, PurposeData, rec.Created, rec.NotAfter, rec.Budget)
+	clear(secret) // not for as long as the store takes
 	if err := r.opts.Store.Insert(ctx, rec); err != nil {
 		return storeError(err)
 	}

@@ -98,11 +98,14 @@ type dataKey struct {
 	openable atomic.Bool // published for opening
 	sealable atomic.Bool // published for sealing
 
-	watch     *watch      // set before it is published
+	watch     *watch      // set before it is published, as wrapped is
+	wrapped   []byte      // for the watch
 	used      atomic.Bool // since the watch last looked
 	idleSince time.Time   // for the check of the watch alone
 
-	seal *sealing // nil for a key that only opens
+	record  [32]byte    // print of the key store's record, where it was loaded from it to open; else zero
+	adopted atomic.Bool // of such a key: the one call that won this sets seal
+	seal    *sealing    // nil for a key that only opens; set before it is sealable
 }
 
 // newDataKey derives what opens and seals from the secret, and wipes the

@@ -13,7 +13,8 @@
 //
 // An envelope opens in the place that it was sealed for and in no other. Without
 // a [KeyStore] envelopes are inline and carry their wrapped data key; with one
-// they refer to it, and a value takes 64 bytes more.
+// they refer to it, and a value takes 64 bytes more. Package sqlstore has one on
+// PostgreSQL, MariaDB and SQLite.
 //
 // FORMAT.md in this folder is the wire format. It is a draft until v1.0; from
 // then on every release opens what any release before it sealed.

@@ -123,6 +123,8 @@ type KeyRing struct {
 	drawn       drawnCounts
 	watches     watches
 	checks      chan struct{} // bounds the checks at once
+	awayChecks  chan struct{} // and those of watches without an answer
+	renewals    chan struct{} // bounds the renewals at once
 	poll        poll
 	graves      graves
 	scratch     atomic.Pointer[scratchPool]
@@ -146,21 +148,35 @@ func NewKeyRing(provider kmsprovider.Provider, roots RootKeySource, opts *Option
 	if err != nil {
 		return nil, err
 	}
-	r := &KeyRing{provider: provider, roots: roots, opts: o, checks: make(chan struct{}, checksAtOnce)}
+	r := &KeyRing{provider: provider, roots: roots, opts: o, checks: make(chan struct{}, checksAtOnce), awayChecks: make(chan struct{}, awayAtOnce), renewals: make(chan struct{}, renewalsAtOnce)}
 	r.watches.byName = map[string]*watch{}
 	r.scratch.Store(new(scratchPool))
 	r.closed, r.close = context.WithCancel(context.Background())
 	r.opening = otter.Must(&otter.Options[KeyID, *dataKey]{
-		MaximumSize:      o.CacheSize,
-		OnAtomicDeletion: func(e otter.DeletionEvent[KeyID, *dataKey]) { e.Value.openable.Store(false) },
+		MaximumSize: o.CacheSize,
+		OnAtomicDeletion: func(e otter.DeletionEvent[KeyID, *dataKey]) {
+			e.Value.openable.Store(false)
+			r.unwatch(e.Value)
+		},
 	})
 	r.sealing = otter.Must(&otter.Options[Scope, *dataKey]{
-		MaximumSize:      o.CacheSize,
-		OnAtomicDeletion: func(e otter.DeletionEvent[Scope, *dataKey]) { e.Value.unpublishSealing() },
+		MaximumSize: o.CacheSize,
+		OnAtomicDeletion: func(e otter.DeletionEvent[Scope, *dataKey]) {
+			e.Value.unpublishSealing()
+			r.unwatch(e.Value)
+		},
 	})
 	r.refused = otter.Must(&otter.Options[[32]byte, refusal]{MaximumSize: maxRefusals})
 	r.recordsSeen = otter.Must(&otter.Options[[32]byte, struct{}]{MaximumSize: maxRefusals})
 	return r, nil
+}
+
+// keepWithin evicts at once what a cache holds beyond its size. By itself it
+// does so later, and holds hundreds of keys more meanwhile.
+func keepWithin[K comparable, V any](cache *otter.Cache[K, V], size int) {
+	if cache.EstimatedSize() > size {
+		cache.CleanUp()
+	}
 }
 
 // Mode returns the mode that the ring seals in: by reference with a key store,

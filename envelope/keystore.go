@@ -133,11 +133,11 @@ type KeyStore interface {
 	Insert(ctx context.Context, rec Record) error
 
 	// Update gives a key the RootKey, Wrapped, State, DestroyAfter and Change
-	// of rec, in one step, if its record still has the RootKey, Wrapped and
-	// State of old; otherwise it answers ErrConflict and changes nothing, or
-	// ErrKeyNotFound. Nothing is changed of a destroyed key, and no key is made
-	// active: both are ErrConflict. A key that becomes destroyed loses its
-	// wrapped key for good.
+	// of rec, in one step, if its record still has the RootKey, Wrapped, State
+	// and DestroyAfter of old; otherwise it answers ErrConflict and changes
+	// nothing, or ErrKeyNotFound. Nothing is changed of a destroyed key, and no
+	// key is made active: both are ErrConflict. A key that becomes destroyed
+	// loses its wrapped key for good.
 	Update(ctx context.Context, old, rec Record) error
 
 	// States returns the states of many keys, in their order: "" for one that
@@ -148,6 +148,22 @@ type KeyStore interface {
 	// filter chooses and that come after a name: tenant, class, purpose and key
 	// ID, compared as bytes. The zero name comes before all others.
 	Page(ctx context.Context, f Filter, after KeyName, limit int) ([]Record, error)
+}
+
+// A ReplicaReader is a [KeyStore] that also reads from a copy of itself which may
+// lag behind. A key ring reads there what opens envelopes, and nothing else:
+// whether a key was moved is asked of the store itself.
+type ReplicaReader interface {
+	// GetForOpening is like [KeyStore.Get], and its answer may be an old one.
+	GetForOpening(ctx context.Context, scope Scope, purpose Purpose, id KeyID) (Record, error)
+}
+
+// getForOpening reads a record from the store's replica, if it has one.
+func getForOpening(ctx context.Context, store KeyStore, scope Scope, purpose Purpose, id KeyID) (Record, error) {
+	if r, ok := store.(ReplicaReader); ok {
+		return r.GetForOpening(ctx, scope, purpose, id)
+	}
+	return store.Get(ctx, scope, purpose, id)
 }
 
 // Compare orders names as [KeyStore.Page] does.

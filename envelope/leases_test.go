@@ -12,7 +12,7 @@ import (
 func TestLeaseFollowsSpeed(t *testing.T) {
 	const budget = 1 << 31
 	start := time.Now()
-	at := func(d time.Duration) time.Time { return start.Add(d) }
+	at := start.Add
 	for name, c := range map[string]struct {
 		budget uint64
 		used   time.Duration // how long the first lease lasted

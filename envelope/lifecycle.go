@@ -15,6 +15,9 @@ import (
 //	active ──Rotate, Retire──▶ retired ──Suspend──▶ suspended ──Resume──▶ retired
 //	retired, suspended ──ScheduleDestroy──▶ scheduled ──CancelDestroy──▶ retired
 //	scheduled ──Destroy──▶ destroyed
+//
+// With a tombstone log Destroy makes two moves: a scheduled key that has no time
+// any more is one whose destruction has begun.
 
 // Errors of moves that are refused.
 var (
@@ -61,7 +64,7 @@ func (r *KeyRing) Suspend(ctx context.Context, key KeyName, reason Reason) error
 
 // Resume makes a suspended key open again. It doesn't seal again.
 func (r *KeyRing) Resume(ctx context.Context, key KeyName, reason Reason) error {
-	return r.move(ctx, "resume", key, reason, []State{StateSuspended}, StateRetired, nil)
+	return r.move(ctx, "resume", key, reason, []State{StateSuspended}, StateRetired, r.notBuried(ctx))
 }
 
 // LeastWait is the shortest time between ScheduleDestroy and Destroy.
@@ -70,20 +73,47 @@ const LeastWait = 24 * time.Hour
 // ScheduleDestroy ends the opening of a key at once and allows its destruction
 // after a wait, at least [LeastWait]: what depends on the key is noticed while
 // CancelDestroy can still bring it back. An active key is refused: retire it
-// first.
+// first. Of a key that is scheduled already the later time holds.
 func (r *KeyRing) ScheduleDestroy(ctx context.Context, key KeyName, wait time.Duration, reason Reason) error {
 	if wait < LeastWait {
 		return fmt.Errorf("envelope: schedule the destruction of %s: %w: a wait of %v, it must be at least %v", key, ErrMalformed, wait, LeastWait)
 	}
-	return r.move(ctx, "schedule the destruction of", key, reason, []State{StateRetired, StateSuspended}, StateScheduled, func(rec *Record) error {
-		rec.DestroyAfter = time.Now().Add(wait).Truncate(time.Second)
+	return r.move(ctx, "schedule the destruction of", key, reason, []State{StateRetired, StateSuspended, StateScheduled}, StateScheduled, func(was State, rec *Record) error {
+		if begun(was, rec) {
+			return errBegun
+		}
+		if after := time.Now().Add(wait).Truncate(time.Second); after.After(rec.DestroyAfter) {
+			rec.DestroyAfter = after
+		}
 		return nil
 	})
 }
 
+// begun reports that the destruction of a key is under way: it has no time any
+// more before which it isn't destroyed. From then on it may be in the tombstone
+// log, and nothing brings it back.
+func begun(was State, rec *Record) bool { return was == StateScheduled && rec.DestroyAfter.IsZero() }
+
+var errBegun = fmt.Errorf("%w: its destruction has begun, and Destroy alone goes on", ErrState)
+
 // CancelDestroy makes a scheduled key open again. It doesn't seal again.
 func (r *KeyRing) CancelDestroy(ctx context.Context, key KeyName, reason Reason) error {
-	return r.move(ctx, "cancel the destruction of", key, reason, []State{StateScheduled}, StateRetired, nil)
+	return r.move(ctx, "cancel the destruction of", key, reason, []State{StateScheduled}, StateRetired, r.notBuried(ctx))
+}
+
+// notBuried refuses to bring back a key that the tombstone log calls destroyed: no
+// process would open with it.
+func (r *KeyRing) notBuried(ctx context.Context) func(State, *Record) error {
+	return func(was State, rec *Record) error {
+		if err := r.buriedAsOf(ctx, rec.KeyID, 0); err != nil {
+			return err
+		}
+		if begun(was, rec) {
+			return errBegun
+		}
+		rec.DestroyAfter = time.Time{}
+		return nil
+	}
 }
 
 // A Destruction is what [KeyRing.Destroy] asks for.
@@ -108,7 +138,8 @@ type Destruction struct {
 // wherever its copies are, save by whoever has a copy of the wrapped key and may
 // use its root key: inline envelopes, and backups of the key store. With
 // Options.Tombstones the destruction is first written to that log, and so
-// outlives the restoring of a backup.
+// outlives the restoring of a backup. Where it fails on the way it may be too
+// late to cancel it: call it again.
 func (r *KeyRing) Destroy(ctx context.Context, key KeyName, d Destruction) error {
 	fail := func(err error) error { return fmt.Errorf("envelope: destroy %s: %w", key, err) }
 	if want := "destroy " + key.ID.String(); d.Word != want {
@@ -126,27 +157,56 @@ func (r *KeyRing) Destroy(ctx context.Context, key KeyName, d Destruction) error
 			return fail(fmt.Errorf("%w: %d envelopes refer to it: re-encrypt or delete them", ErrReferenced, n))
 		}
 	}
-	return r.move(ctx, "destroy", key, d.Reason, []State{StateScheduled}, StateDestroyed, func(rec *Record) error {
-		if wait := time.Until(rec.DestroyAfter); wait > 0 {
+	destroy := func(to State, edit func(State, *Record) error) error {
+		return r.move(ctx, "destroy", key, d.Reason, []State{StateScheduled}, to, edit)
+	}
+	ripe := func(was State, rec *Record) error {
+		if wait := time.Until(rec.DestroyAfter); wait > 0 && !begun(was, rec) {
 			return fmt.Errorf("%w: it is scheduled for %s, in %v", ErrState, rec.DestroyAfter.UTC().Format(time.RFC3339), wait.Round(time.Second))
 		}
-		rec.Wrapped, rec.DestroyAfter = nil, time.Time{}
+		rec.DestroyAfter = time.Time{}
+		return nil
+	}
+	if r.opts.Tombstones != nil && r.opts.Store != nil {
+		// A key in the log is destroyed, so it must be past bringing back
+		// before it is written there.
+		if gone, err := r.isDestroyed(ctx, key); gone || err != nil {
+			return err
+		}
+		if err := destroy(StateScheduled, ripe); err != nil {
+			return err
+		}
+	}
+	return destroy(StateDestroyed, func(was State, rec *Record) error {
+		if err := ripe(was, rec); err != nil {
+			return err
+		}
+		rec.Wrapped = nil
 		if r.opts.Tombstones == nil {
 			return nil
 		}
 		if err := r.opts.Tombstones.Append(ctx, Tombstone{rec.Name(), rec.Change}); err != nil {
-			return fmt.Errorf("tombstone log: %w: nothing was destroyed", err)
+			return fmt.Errorf("tombstone log: %w: its destruction has begun and can't be cancelled: call Destroy again", err)
 		}
 		return nil
 	})
+}
+
+// isDestroyed reports what Destroy needs to do nothing about.
+func (r *KeyRing) isDestroyed(ctx context.Context, key KeyName) (bool, error) {
+	rec, err := r.opts.Store.Get(ctx, key.Scope, key.Purpose, key.ID)
+	if err != nil {
+		return false, fmt.Errorf("envelope: destroy %s: %w", key, storeError(err))
+	}
+	return rec.State == StateDestroyed, nil
 }
 
 // moveAttempts bounds the attempts of a move that meets others of the same key.
 const moveAttempts = 8
 
 // move takes a key from one of some states to another. A key that is there
-// already is left as it is.
-func (r *KeyRing) move(ctx context.Context, what string, key KeyName, reason Reason, from []State, to State, edit func(*Record) error) error {
+// already is left as it is, unless its state is also one of from.
+func (r *KeyRing) move(ctx context.Context, what string, key KeyName, reason Reason, from []State, to State, edit func(was State, rec *Record) error) error {
 	fail := func(err error) error { return fmt.Errorf("envelope: %s %s: %w", what, key, err) }
 	if r.opts.Store == nil {
 		return fail(errNoStore)
@@ -160,7 +220,7 @@ func (r *KeyRing) move(ctx context.Context, what string, key KeyName, reason Rea
 		if err != nil {
 			return fail(storeError(err))
 		}
-		if rec.State == to {
+		if rec.State == to && !slices.Contains(from, to) {
 			return nil
 		}
 		if !slices.Contains(from, rec.State) {
@@ -170,7 +230,7 @@ func (r *KeyRing) move(ctx context.Context, what string, key KeyName, reason Rea
 		moved.State, moved.Change = to, reason.change()
 		if edit == nil {
 			moved.DestroyAfter = time.Time{}
-		} else if err := edit(&moved); err != nil {
+		} else if err := edit(rec.State, &moved); err != nil {
 			return fail(err)
 		}
 		err = r.opts.Store.Update(ctx, rec, moved)

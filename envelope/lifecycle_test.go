@@ -81,7 +81,11 @@ func TestMoves(t *testing.T) {
 				r := plainRing(t, &plainProvider{}, &Options{Store: store})
 				_, id := sealFor(t, r, place("acme"))
 				key := nameOf(id)
-				store.keys[storeKey{storeScope{key.Scope, key.Purpose}, id}].State = from
+				at := store.keys[storeKey{storeScope{key.Scope, key.Purpose}, id}]
+				at.State = from
+				if from == StateScheduled {
+					at.DestroyAfter = time.Now().Add(-time.Minute)
+				}
 				if from != StateActive {
 					clear(store.active)
 				}
@@ -175,6 +179,62 @@ func TestDestroy(t *testing.T) {
 		require.ErrorIs(t, err, ErrKeyDestroyed)
 		require.ErrorIs(t, r.CancelDestroy(t.Context(), key, ops), ErrState)
 	})
+}
+
+// A key that is scheduled twice has the longer wait.
+func TestScheduleAgain(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r, _, key := retired(t, &Options{Store: NewMemoryStore()})
+		require.NoError(t, r.ScheduleDestroy(t.Context(), key, LeastWait, ops))
+		require.NoError(t, r.ScheduleDestroy(t.Context(), key, 720*time.Hour, ops))
+		require.NoError(t, r.ScheduleDestroy(t.Context(), key, LeastWait, ops))
+		time.Sleep(719 * time.Hour)
+		err := r.Destroy(t.Context(), key, confirmed(key))
+		require.ErrorIs(t, err, ErrState)
+		require.ErrorContains(t, err, "in 1h0m0s")
+		time.Sleep(time.Hour)
+		require.NoError(t, r.Destroy(t.Context(), key, confirmed(key)))
+	})
+}
+
+// An interruptedStore lets others act just before a key is destroyed.
+type interruptedStore struct {
+	*MemoryStore
+	meanwhile func()
+}
+
+func (s *interruptedStore) Update(ctx context.Context, old, rec Record) error {
+	if act := s.meanwhile; act != nil && rec.State == StateDestroyed {
+		s.meanwhile = nil
+		act()
+	}
+	return s.MemoryStore.Update(ctx, old, rec)
+}
+
+// A process that is held up in Destroy doesn't destroy a key whose destruction
+// was cancelled meanwhile, or put off, and scheduled for later.
+func TestDestroyHeldUp(t *testing.T) {
+	for name, cancel := range map[string]bool{"cancelled and scheduled": true, "put off": false} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				store := &interruptedStore{MemoryStore: NewMemoryStore()}
+				r, _, key := retired(t, &Options{Store: store})
+				other := plainRing(t, &plainProvider{}, &Options{Store: store.MemoryStore})
+				require.NoError(t, r.ScheduleDestroy(t.Context(), key, LeastWait, ops))
+				time.Sleep(LeastWait)
+				store.meanwhile = func() {
+					if cancel {
+						require.NoError(t, other.CancelDestroy(t.Context(), key, ops))
+					}
+					require.NoError(t, other.ScheduleDestroy(t.Context(), key, 720*time.Hour, ops))
+				}
+				err := r.Destroy(t.Context(), key, confirmed(key))
+				require.ErrorIs(t, err, ErrState)
+				require.ErrorContains(t, err, "in 720h0m0s")
+				require.Equal(t, StateScheduled, stateOf(t, r, key))
+			})
+		})
+	}
 }
 
 func TestLoseReferencedData(t *testing.T) {

@@ -134,7 +134,7 @@ var errLoadTimeout = errors.New("loading the data key took too long")
 
 // loadReference gets a key from the key store.
 func (r *KeyRing) loadReference(ctx context.Context, scope Scope, id KeyID) (*dataKey, error) {
-	rec, err := r.opts.Store.Get(ctx, scope, PurposeData, id)
+	rec, err := getForOpening(ctx, r.opts.Store, scope, PurposeData, id)
 	if err != nil {
 		return nil, storeError(err)
 	}
@@ -144,6 +144,12 @@ func (r *KeyRing) loadReference(ctx context.Context, scope Scope, id KeyID) (*da
 // loadRecord unwraps a record that claims to be a given key of a scope, and
 // publishes it for opening.
 func (r *KeyRing) loadRecord(ctx context.Context, scope Scope, id KeyID, rec *Record) (*dataKey, error) {
+	return r.load(ctx, scope, id, rec, false)
+}
+
+// load is loadRecord. With seals, the caller alone will seal with the key;
+// without, one of those that come later may: see search.known.
+func (r *KeyRing) load(ctx context.Context, scope Scope, id KeyID, rec *Record, seals bool) (*dataKey, error) {
 	if rec.KeyID != id || rec.Scope.withDefault() != scope || rec.Purpose != PurposeData {
 		return nil, errKeyMismatch
 	}
@@ -168,7 +174,10 @@ func (r *KeyRing) loadRecord(ctx context.Context, scope Scope, id KeyID, rec *Re
 		}
 		return nil, err
 	}
-	return r.publishOpening(secret, scope, rec.RootKey, rec.Wrapped, true)
+	if seals {
+		print = [32]byte{}
+	}
+	return r.publishOpening(secret, scope, rec.RootKey, rec.Wrapped, print, true)
 }
 
 // loadInline unwraps the key that an envelope carries.
@@ -203,7 +212,7 @@ func (r *KeyRing) loadInline(ctx context.Context, scope Scope, id KeyID, rootKey
 		r.refused.Set(print, refusal{until: time.Now().Add(refusalTime), holds: actual})
 		return nil, errKeyMismatch
 	}
-	return r.publishOpening(secret, scope, rootKey, wrapped, true)
+	return r.publishOpening(secret, scope, rootKey, wrapped, [32]byte{}, true)
 }
 
 // unwrap calls the provider, for a root key that the configuration allows.
@@ -239,13 +248,20 @@ func notAuthentic(err error) error {
 	return err
 }
 
-// publishOpening puts a checked key into the cache. With unwrapped, its secret
+// publishOpening puts a checked key into the cache, with the print of the key
+// store's record if it may be sealed with later. With unwrapped, its secret
 // came from the key service just now; else it was made.
-func (r *KeyRing) publishOpening(secret []byte, scope Scope, rootKey string, wrapped []byte, unwrapped bool) (*dataKey, error) {
+func (r *KeyRing) publishOpening(secret []byte, scope Scope, rootKey string, wrapped []byte, record [32]byte, unwrapped bool) (*dataKey, error) {
 	k, err := newDataKey(secret, scope)
 	if err != nil {
 		return nil, err
 	}
+	k.record = record
+	r.publish(k, rootKey, wrapped, unwrapped)
+	return k, nil
+}
+
+func (r *KeyRing) publish(k *dataKey, rootKey string, wrapped []byte, unwrapped bool) {
 	k.rootKey = rootKey
 	r.watchOver(k, wrapped, unwrapped)
 	r.cacheOpening(k)
@@ -253,14 +269,14 @@ func (r *KeyRing) publishOpening(secret []byte, scope Scope, rootKey string, wra
 	if unwrapped {
 		kind = KeyLoaded
 	}
-	r.tell(Event{Kind: kind, RootKey: rootKey, Scope: scope, KeyID: k.id})
-	return k, nil
+	r.tell(Event{Kind: kind, RootKey: rootKey, Scope: k.scope, KeyID: k.id})
 }
 
 // cacheOpening puts k, which is under its watch, into the cache.
 func (r *KeyRing) cacheOpening(k *dataKey) {
 	k.openable.Store(true)
 	r.opening.Set(k.id, k)
+	keepWithin(r.opening, r.opts.CacheSize)
 	if k.watch.ended.Load() { // the end may have come before the key was in place
 		r.drop(k)
 	}

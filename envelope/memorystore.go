@@ -178,6 +178,7 @@ func (m *MemoryStore) Update(ctx context.Context, old, rec Record) error {
 	case !ok:
 		return ErrKeyNotFound
 	case k.State == StateDestroyed, k.State != old.State, k.RootKey != old.RootKey, !bytes.Equal(k.Wrapped, old.Wrapped),
+		!k.DestroyAfter.Equal(old.DestroyAfter),
 		rec.State == StateActive && k.State != StateActive:
 		return ErrConflict
 	}

@@ -146,7 +146,7 @@ func (r *KeyRing) succeeded(k *dataKey) {
 	if !k.sealable.Load() {
 		return
 	}
-	r.ahead(k, func(ctx context.Context) (*dataKey, error) { return r.next(ctx, k.scope, k) })
+	r.ahead(k, func(ctx context.Context) (*dataKey, error) { return r.nextAhead(ctx, k) })
 }
 
 // answered notes whether the store did.

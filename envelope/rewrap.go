@@ -39,7 +39,7 @@ type RewrapReport struct {
 	Rewrapped int            // in a dry run: to be rewrapped
 	Already   int            // were under it before
 	Failed    []Failure      // the keys that were left as they were
-	Left      map[string]int // of the keys chosen, those that need another root key at the end, by its URI
+	Left      map[string]int // of the keys chosen, those that need another root key at the end, by its URI; nil: not counted
 }
 
 // String prints the report as an operator reads it.
@@ -57,7 +57,12 @@ func (r RewrapReport) String() string {
 		}
 		fmt.Fprintf(&b, "  %v\n", f)
 	}
-	if len(r.Left) == 0 {
+	switch {
+	case r.Left == nil:
+		b.WriteString("what is left was not counted: run it again\n")
+	case len(r.Left) == 0 && r.Rewrapped+r.Already+len(r.Failed) == 0:
+		b.WriteString("the filter chooses no key that is not destroyed\n") // it may be mistyped
+	case len(r.Left) == 0:
 		b.WriteString("no record of the chosen keys needs another root key\n")
 	}
 	for _, uri := range slices.Sorted(maps.Keys(r.Left)) {

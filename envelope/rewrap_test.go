@@ -30,7 +30,7 @@ func twoRoots(t *testing.T) (kms *localkms.Provider, before, after string) {
 	return kms, kms.RootKey(), after
 }
 
-func ringOn(t *testing.T, p kmsprovider.Provider, store KeyStore, roots RootKeys) *KeyRing {
+func storeRing(t *testing.T, p kmsprovider.Provider, store KeyStore, roots RootKeys) *KeyRing {
 	t.Helper()
 	return must(t)(NewKeyRing(p, roots, &Options{Store: store}))
 }
@@ -68,9 +68,9 @@ func requireOpen(t *testing.T, r *KeyRing, envs map[string][]byte) {
 func TestRewrap(t *testing.T) {
 	kms, before, after := twoRoots(t)
 	store := NewMemoryStore()
-	old := ringOn(t, kms, store, RootKeys{Seal: before})
+	old := storeRing(t, kms, store, RootKeys{Seal: before})
 	envs := sealed(t, old, 20)
-	admin := ringOn(t, kms, store, RootKeys{Seal: before}) // has no key in memory, and so looks for none ahead
+	admin := storeRing(t, kms, store, RootKeys{Seal: before}) // has no key in memory, and so looks for none ahead
 	keys := map[State]KeyName{}
 	for rec, err := range List(t.Context(), store, Filter{}) {
 		require.NoError(t, err)
@@ -90,7 +90,7 @@ func TestRewrap(t *testing.T) {
 		}
 	}
 
-	both := ringOn(t, kms, store, RootKeys{Seal: after, Open: []string{before}})
+	both := storeRing(t, kms, store, RootKeys{Seal: after, Open: []string{before}})
 	var told [][2]int
 	dry, err := both.Rewrap(t.Context(), Filter{}, after, &RewrapOptions{DryRun: true})
 	require.NoError(t, err)
@@ -109,7 +109,7 @@ func TestRewrap(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, RewrapReport{To: after, Already: 19, Left: map[string]int{}}, again)
 
-	only := ringOn(t, kms, store, RootKeys{Seal: after})
+	only := storeRing(t, kms, store, RootKeys{Seal: after})
 	require.NoError(t, only.Resume(t.Context(), keys[StateSuspended], ops))
 	require.NoError(t, only.CancelDestroy(t.Context(), keys[StateScheduled], ops))
 	requireOpen(t, only, envs)
@@ -120,7 +120,7 @@ func TestRewrap(t *testing.T) {
 		Keys: 20, State: map[State]int{StateActive: 17, StateRetired: 2, StateDestroyed: 1}, RootKey: map[string]int{after: 19},
 	}, c)
 
-	_, err = ringOn(t, kms, store, RootKeys{Seal: before}).Open(t.Context(), place("tenant-5"), envs["tenant-5"])
+	_, err = storeRing(t, kms, store, RootKeys{Seal: before}).Open(t.Context(), place("tenant-5"), envs["tenant-5"])
 	require.ErrorIs(t, err, ErrRootKeyNotAllowed, "the control: who doesn't list the new root key can't open")
 }
 
@@ -134,9 +134,9 @@ func TestRewrapOnKMS(t *testing.T) {
 	require.NoError(t, err)
 	store := NewMemoryStore()
 	from, to := "aws-kms://"+first, "aws-kms://"+second
-	envs := sealed(t, ringOn(t, kms, store, RootKeys{Seal: from}), 5)
+	envs := sealed(t, storeRing(t, kms, store, RootKeys{Seal: from}), 5)
 
-	both := ringOn(t, kms, store, RootKeys{Seal: "aws-kms://alias/next", Open: []string{from}})
+	both := storeRing(t, kms, store, RootKeys{Seal: "aws-kms://alias/next", Open: []string{from}})
 	srv.ResetCalls()
 	report, err := both.Rewrap(t.Context(), Filter{Tenant: "tenant-0"}, "aws-kms://alias/next", nil)
 	require.NoError(t, err)
@@ -150,7 +150,7 @@ func TestRewrapOnKMS(t *testing.T) {
 	require.Equal(t, []int{4, 0}, []int{srv.Count("ReEncrypt"), srv.Count("Decrypt")})
 
 	srv.Disable(first)
-	requireOpen(t, ringOn(t, kms, store, RootKeys{Seal: to}), envs)
+	requireOpen(t, storeRing(t, kms, store, RootKeys{Seal: to}), envs)
 }
 
 // A root key that can't be used costs few calls, and nothing is changed.
@@ -161,7 +161,7 @@ func TestRewrapRefusedByKMS(t *testing.T) {
 	require.NoError(t, err)
 	store := NewMemoryStore()
 	from, to := "aws-kms://"+first, "aws-kms://"+second
-	r := ringOn(t, kms, store, RootKeys{Seal: from, Open: []string{to}})
+	r := storeRing(t, kms, store, RootKeys{Seal: from, Open: []string{to}})
 	envs := sealed(t, r, 30)
 	wrapped := func() (all []string) {
 		for rec, err := range List(t.Context(), store, Filter{}) {
@@ -195,14 +195,14 @@ func TestRewrapRefusedByKMS(t *testing.T) {
 			require.Equal(t, asBefore, wrapped())
 		})
 	}
-	requireOpen(t, ringOn(t, kms, store, RootKeys{Seal: from}), envs)
+	requireOpen(t, storeRing(t, kms, store, RootKeys{Seal: from}), envs)
 }
 
 // What can't be rewrapped keeps its wrapping and keeps nothing else back.
 func TestRewrapLeavesWhatItCantDo(t *testing.T) {
 	kms, before, after := twoRoots(t)
 	store := NewMemoryStore()
-	old := ringOn(t, kms, store, RootKeys{Seal: before})
+	old := storeRing(t, kms, store, RootKeys{Seal: before})
 	envs := sealed(t, old, 6)
 	record := func(tenant string) *Record {
 		for _, rec := range store.keys {
@@ -237,7 +237,7 @@ func TestRewrapLeavesWhatItCantDo(t *testing.T) {
 	require.Contains(t, says["tenant-3"], "not authentic")
 	require.Contains(t, says["tenant-4"], "wrapped data key of 0 bytes")
 	require.Equal(t, before, record("tenant-3").RootKey)
-	requireOpen(t, ringOn(t, kms, store, RootKeys{Seal: after}), map[string][]byte{"tenant-2": envs["tenant-2"], "tenant-5": envs["tenant-5"]})
+	requireOpen(t, storeRing(t, kms, store, RootKeys{Seal: after}), map[string][]byte{"tenant-2": envs["tenant-2"], "tenant-5": envs["tenant-5"]})
 }
 
 // liar wraps something else than it was given.
@@ -254,10 +254,10 @@ func TestRewrapVerifies(t *testing.T) {
 	kms, before, after := twoRoots(t)
 	for _, unverified := range []bool{false, true} {
 		store := NewMemoryStore()
-		envs := sealed(t, ringOn(t, kms, store, RootKeys{Seal: before}), 3)
-		r := ringOn(t, liar{kms}, store, RootKeys{Seal: after, Open: []string{before}})
+		envs := sealed(t, storeRing(t, kms, store, RootKeys{Seal: before}), 3)
+		r := storeRing(t, liar{kms}, store, RootKeys{Seal: after, Open: []string{before}})
 		report, err := r.Rewrap(t.Context(), Filter{}, after, &RewrapOptions{Unverified: unverified})
-		fresh := ringOn(t, kms, store, RootKeys{Seal: after, Open: []string{before}})
+		fresh := storeRing(t, kms, store, RootKeys{Seal: after, Open: []string{before}})
 		if !unverified {
 			require.ErrorIs(t, err, ErrNotAuthentic)
 			require.Len(t, report.Failed, 3)
@@ -275,12 +275,12 @@ func TestRewrapVerifies(t *testing.T) {
 func TestRewrapBesideOthers(t *testing.T) {
 	kms, before, after := twoRoots(t)
 	store := NewMemoryStore()
-	envs := sealed(t, ringOn(t, kms, store, RootKeys{Seal: before}), 60)
+	envs := sealed(t, storeRing(t, kms, store, RootKeys{Seal: before}), 60)
 	var mu sync.Mutex
 	ctx, cancel := context.WithCancel(t.Context())
 	var others, rewraps sync.WaitGroup
 	for w := range 4 {
-		r := ringOn(t, kms, store, RootKeys{Seal: after, Open: []string{before}})
+		r := storeRing(t, kms, store, RootKeys{Seal: after, Open: []string{before}})
 		others.Go(func() {
 			for i := w; ctx.Err() == nil; i += 7 {
 				tenant := fmt.Sprint("tenant-", i%60)
@@ -305,7 +305,7 @@ func TestRewrapBesideOthers(t *testing.T) {
 	}
 	var reports [2]RewrapReport
 	for i := range reports {
-		r := ringOn(t, kms, store, RootKeys{Seal: after, Open: []string{before}})
+		r := storeRing(t, kms, store, RootKeys{Seal: after, Open: []string{before}})
 		rewraps.Go(func() {
 			var err error
 			if reports[i], err = r.Rewrap(t.Context(), Filter{}, after, nil); err != nil {
@@ -319,7 +319,7 @@ func TestRewrapBesideOthers(t *testing.T) {
 	for _, report := range reports {
 		require.Empty(t, report.Left)
 	}
-	only := ringOn(t, kms, store, RootKeys{Seal: after})
+	only := storeRing(t, kms, store, RootKeys{Seal: after})
 	for name, env := range envs {
 		tenant, _, _ := strings.Cut(name, "/")
 		_, err := only.Open(t.Context(), place(tenant), env)
@@ -331,8 +331,8 @@ func TestRewrapBesideOthers(t *testing.T) {
 func TestRewrapGoesOn(t *testing.T) {
 	kms, before, after := twoRoots(t)
 	store := NewMemoryStore()
-	envs := sealed(t, ringOn(t, kms, store, RootKeys{Seal: before}), 50)
-	r := ringOn(t, kms, store, RootKeys{Seal: after, Open: []string{before}})
+	envs := sealed(t, storeRing(t, kms, store, RootKeys{Seal: before}), 50)
+	r := storeRing(t, kms, store, RootKeys{Seal: after, Open: []string{before}})
 	ctx, cancel := context.WithCancel(t.Context())
 	report, err := r.Rewrap(ctx, Filter{}, after, &RewrapOptions{AtOnce: 1, Progress: func(done, _ int) {
 		if done == 20 {
@@ -341,19 +341,21 @@ func TestRewrapGoesOn(t *testing.T) {
 	}})
 	require.ErrorIs(t, err, context.Canceled)
 	require.Nil(t, report.Left, "it isn't known")
+	require.NotContains(t, report.String(), "needs another root key")
+	require.Contains(t, report.String(), "\nwhat is left was not counted: run it again\n")
 	rest, err := r.Rewrap(t.Context(), Filter{}, after, nil)
 	require.NoError(t, err)
 	require.Equal(t, 50, rest.Rewrapped+rest.Already)
 	require.GreaterOrEqual(t, rest.Already, 20)
-	requireOpen(t, ringOn(t, kms, store, RootKeys{Seal: after}), envs)
+	requireOpen(t, storeRing(t, kms, store, RootKeys{Seal: after}), envs)
 }
 
 func TestRewrapRefusesBadInput(t *testing.T) {
 	kms, before, after := twoRoots(t)
-	r := ringOn(t, kms, NewMemoryStore(), RootKeys{Seal: before, Open: []string{after}})
+	r := storeRing(t, kms, NewMemoryStore(), RootKeys{Seal: before, Open: []string{after}})
 	for says, call := range map[string]func() error{
 		"keys have no life of their own: set Options.Store": func() error {
-			_, err := ringOn(t, kms, nil, RootKeys{Seal: before}).Rewrap(t.Context(), Filter{}, after, nil)
+			_, err := storeRing(t, kms, nil, RootKeys{Seal: before}).Rewrap(t.Context(), Filter{}, after, nil)
 			return err
 		},
 		"the URI of the root key is 0 bytes, it must be 1 to 512": func() error {
@@ -371,7 +373,7 @@ func TestRewrapRefusesBadInput(t *testing.T) {
 			return err
 		},
 		"key ring is closed": func() error {
-			closed := ringOn(t, kms, NewMemoryStore(), RootKeys{Seal: before})
+			closed := storeRing(t, kms, NewMemoryStore(), RootKeys{Seal: before})
 			require.NoError(t, closed.Close())
 			_, err := closed.Rewrap(t.Context(), Filter{}, after, nil)
 			return err
@@ -380,6 +382,22 @@ func TestRewrapRefusesBadInput(t *testing.T) {
 		err := call()
 		require.ErrorContains(t, err, says)
 		require.ErrorContains(t, err, "envelope: rewrap under ")
+	}
+}
+
+// A mistyped filter doesn't look like the end of the work.
+func TestRewrapOfNothing(t *testing.T) {
+	kms, before, after := twoRoots(t)
+	store := NewMemoryStore()
+	sealed(t, storeRing(t, kms, store, RootKeys{Seal: before}), 3)
+	r := storeRing(t, kms, store, RootKeys{Seal: after, Open: []string{before}})
+	for _, f := range []Filter{{Tenant: "tenant-1 "}, {RootKey: before + "/"}} {
+		for _, dry := range []bool{false, true} {
+			report, err := r.Rewrap(t.Context(), f, after, &RewrapOptions{DryRun: dry})
+			require.NoError(t, err)
+			require.NotContains(t, report.String(), "needs another root key")
+			require.Contains(t, report.String(), "\nthe filter chooses no key that is not destroyed\n")
+		}
 	}
 }
 

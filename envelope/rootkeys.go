@@ -56,7 +56,7 @@ func (r *KeyRing) rootKeysFor(scope Scope) (RootKeys, error) {
 func (r *KeyRing) checkRootKey(ctx context.Context, scope Scope, uri string) error {
 	keys, err := r.rootKeysFor(scope)
 	if err != nil {
-		return err
+		return &scopeError{err}
 	}
 	if uri == keys.Seal || slices.Contains(keys.Open, uri) {
 		return nil
@@ -68,9 +68,16 @@ func (r *KeyRing) checkRootKey(ctx context.Context, scope Scope, uri string) err
 	if uri == sealing {
 		return nil
 	}
-	return fmt.Errorf("%w: %q is not configured for %s; if data keys of this root key are yours to open, add it: RootKeys{Seal: %q, Open: %#v}",
-		ErrRootKeyNotAllowed, shown(uri, maxURI), scope, keys.Seal, append(slices.Clone(keys.Open), shown(uri, maxURI)))
+	return &scopeError{fmt.Errorf("%w: %q is not configured for %s; if data keys of this root key are yours to open, add it: RootKeys{Seal: %q, Open: %#v}",
+		ErrRootKeyNotAllowed, shown(uri, maxURI), scope, keys.Seal, append(slices.Clone(keys.Open), shown(uri, maxURI)))}
 }
+
+// A scopeError is what the configuration says of a scope: no answer of the key
+// service, which wasn't asked.
+type scopeError struct{ err error }
+
+func (e *scopeError) Error() string { return e.err.Error() }
+func (e *scopeError) Unwrap() error { return e.err }
 
 // resolve gives the canonical URI of a root key that the configuration names.
 func (r *KeyRing) resolve(ctx context.Context, rootKey string) (string, error) {

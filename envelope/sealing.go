@@ -100,12 +100,17 @@ func (r *KeyRing) renewAhead(k *dataKey) {
 	}
 	now := time.Now().UnixNano()
 	due := k.seal.retryAt.Load()
-	if now < due || !k.seal.retryAt.CompareAndSwap(due, now+int64(renewRetry)) {
+	early := now < due && due-now <= int64(renewRetry) // it is never further off, unless the clock was set back
+	if early || !k.seal.retryAt.CompareAndSwap(due, now+int64(renewRetry)) {
 		return
 	}
 	r.ahead(k, func(ctx context.Context) (*dataKey, error) {
 		if r.opts.Store != nil && !k.seal.ending.Load() {
-			if _, err := r.leaseMore(ctx, k, false); err != nil {
+			_, err := r.once(ctx, makeFlight(k.scope), func(ctx context.Context) (*dataKey, error) {
+				_, err := r.leaseMore(ctx, k, false)
+				return k, err
+			})
+			if err != nil {
 				return k, err
 			}
 			if !k.seal.ending.Load() {
@@ -113,19 +118,44 @@ func (r *KeyRing) renewAhead(k *dataKey) {
 				return k, nil
 			}
 		}
-		return r.next(ctx, k.scope, k)
+		return r.nextAhead(ctx, k)
 	})
 }
 
-// ahead runs make in the background, if k still is its scope's key by then and
-// no writer has begun to wait for another.
-func (r *KeyRing) ahead(k *dataKey, make func(context.Context) (*dataKey, error)) {
+// ahead runs renew in the background, if k still is its scope's key by then.
+func (r *KeyRing) ahead(k *dataKey, renew func(context.Context) (*dataKey, error)) {
 	r.start(context.Background(), "ahead"+makeFlight(k.scope), func(ctx context.Context) (*dataKey, error) {
-		if now, ok := r.sealing.GetIfPresent(k.scope); !ok || now != k {
+		if !r.seals(k) {
 			return nil, nil
 		}
-		return r.once(ctx, makeFlight(k.scope), make)
+		return renew(ctx)
 	})
+}
+
+// seals reports whether its scope is sealed with k.
+func (r *KeyRing) seals(k *dataKey) bool {
+	now, ok := r.sealing.GetIfPresent(k.scope)
+	return ok && now == k
+}
+
+// renewalsAtOnce bounds the searches for keys that no writer waits for: keys
+// that were made at the same time end at the same time.
+const renewalsAtOnce = 10
+
+// nextAhead finds or makes the key that follows k. It waits for its turn before
+// it joins the scope's flight, so that no writer who joins that waits for the
+// turn too. What comes to nothing is tried again by whoever asked for it.
+func (r *KeyRing) nextAhead(ctx context.Context, k *dataKey) (*dataKey, error) {
+	select {
+	case r.renewals <- struct{}{}:
+		defer func() { <-r.renewals }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if !r.seals(k) { // a writer had no time to wait
+		return nil, nil
+	}
+	return r.once(ctx, makeFlight(k.scope), func(ctx context.Context) (*dataKey, error) { return r.next(ctx, k.scope, k) })
 }
 
 // renewRetry is the pause between attempts at a successor that were not asked
@@ -165,7 +195,7 @@ func (r *KeyRing) nextInline(ctx context.Context, scope Scope, old *dataKey, rot
 		return nil, err
 	}
 	defer made.Wipe()
-	k, err := r.publishOpening(made.Plaintext, scope, made.RootKey, made.Wrapped, false)
+	k, err := r.publishOpening(made.Plaintext, scope, made.RootKey, made.Wrapped, [32]byte{}, false)
 	if err != nil {
 		return nil, err
 	}
@@ -231,6 +261,7 @@ func (r *KeyRing) cacheSealing(k, old *dataKey, rotate bool) *dataKey {
 		}
 		return k, otter.WriteOp
 	})
+	keepWithin(r.sealing, r.opts.CacheSize)
 	if placed != nil && placed != k {
 		k.unpublishSealing()
 		return placed
@@ -253,7 +284,7 @@ func (r *KeyRing) turn(k *dataKey) {
 		return
 	}
 	k.seal.timer.Reset(min(remaining, renewRetry))
-	r.ahead(k, func(ctx context.Context) (*dataKey, error) { return r.next(ctx, k.scope, k) })
+	r.ahead(k, func(ctx context.Context) (*dataKey, error) { return r.nextAhead(ctx, k) })
 }
 
 // endSealing takes k out of use, unless another key took its place already.

@@ -67,18 +67,46 @@ func (s *search) use(ctx context.Context, rec *Record) (*dataKey, error) {
 	if rec.State != StateActive {
 		return nil, fmt.Errorf("%w: the key store gives a key in state %q for the active one", ErrNotAuthentic, shown(string(rec.State), 32))
 	}
-	k, err := s.loadRecord(ctx, s.scope, rec.KeyID, rec)
+	k, err := s.known(ctx, rec)
+	if k == nil && err == nil {
+		k, err = s.load(ctx, s.scope, rec.KeyID, rec, true)
+	}
 	if err != nil {
 		return nil, err
 	}
 	return s.adopt(ctx, k, rec, false)
 }
 
+// known returns the record's key if it is in memory, for opening, and was checked
+// against this very record: a process that has read before it writes need not
+// ask the key service again. A key seals once only: what it counts its messages
+// with isn't replaced under those who use it.
+func (s *search) known(ctx context.Context, rec *Record) (*dataKey, error) {
+	k, ok := s.opening.GetIfPresent(rec.KeyID)
+	if !ok || !k.openable.Load() || k.scope != s.scope || rec.Scope.withDefault() != s.scope || rec.Purpose != PurposeData ||
+		k.record != recordPrint(s.scope, rec) {
+		return nil, nil
+	}
+	if err := s.checkRootKey(ctx, s.scope, rec.RootKey); err != nil {
+		return nil, err
+	}
+	if err := s.buried(ctx, k.id); err != nil {
+		return nil, err
+	}
+	if !k.adopted.CompareAndSwap(false, true) {
+		return nil, nil
+	}
+	return k, nil
+}
+
 // adopt seals with k from now on. The record's dates and budget are authentic.
 // Fresh says that this process has just made the key.
 func (s *search) adopt(ctx context.Context, k *dataKey, rec *Record, fresh bool) (*dataKey, error) {
-	if rec.NotAfter.IsZero() || rec.Budget == 0 || rec.Budget > 1<<32 {
-		return nil, malformed("key record %s has no end or no budget", rec.KeyID)
+	switch {
+	case rec.NotAfter.IsZero():
+		return nil, malformed("the record of key %s has no end: it can't seal", rec.KeyID)
+	case rec.Budget == 0 || rec.Budget > 1<<32:
+		return nil, malformed("the record of key %s has a budget of %d messages: a key seals 1 to 2^32", rec.KeyID, rec.Budget)
 	}
 	if !time.Now().Before(rec.NotAfter) {
 		return nil, &spentKey{k.id}
@@ -224,12 +252,13 @@ func (s *search) make(ctx context.Context, previous KeyID, holder string) (*data
 		Created: now, NotAfter: now.Add(s.opts.KeyAge).Truncate(time.Second), Budget: s.opts.MessageBudget,
 	}
 	rec.Tag = recordTag(made.Plaintext, s.scope, PurposeData, rec.Created, rec.NotAfter, rec.Budget)
-	if err := s.opts.Store.Activate(ctx, *rec, previous); err != nil {
-		return nil, storeError(err)
-	}
-	k, err := s.publishOpening(made.Plaintext, s.scope, made.RootKey, made.Wrapped, false)
+	k, err := newDataKey(made.Plaintext, s.scope) // before the store is asked, since that wipes the secret
 	if err != nil {
 		return nil, err
 	}
+	if err := s.opts.Store.Activate(ctx, *rec, previous); err != nil {
+		return nil, storeError(err)
+	}
+	s.publish(k, made.RootKey, made.Wrapped, false)
 	return s.adopt(ctx, k, rec, true)
 }

@@ -9,7 +9,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -47,6 +50,11 @@ type graves struct {
 // new in the log if that was not done within StorePoll. A log that can't be read
 // refuses all keys.
 func (r *KeyRing) buried(ctx context.Context, id KeyID) error {
+	return r.buriedAsOf(ctx, id, r.opts.StorePoll)
+}
+
+// buriedAsOf is buried with what the log said no longer ago than that.
+func (r *KeyRing) buriedAsOf(ctx context.Context, id KeyID, ago time.Duration) error {
 	log := r.opts.Tombstones
 	if log == nil {
 		return nil
@@ -54,7 +62,7 @@ func (r *KeyRing) buried(ctx context.Context, id KeyID) error {
 	g := &r.graves
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.ids == nil || time.Since(g.read) >= r.opts.StorePoll {
+	if g.ids == nil || time.Since(g.read) >= ago {
 		if err := g.readOn(ctx, log); err != nil {
 			return err
 		}
@@ -96,32 +104,68 @@ func (r *KeyRing) ApplyTombstones(ctx context.Context) (n int, err error) {
 		return fail(err)
 	}
 	for _, t := range tombstones {
+		applied, err := r.apply(ctx, &t)
+		if err != nil {
+			return fail(fmt.Errorf("%s: %w", t.Key, storeError(err)))
+		}
+		if applied {
+			r.heedNow(t.Key.ID, StateDestroyed)
+			n++
+		}
+	}
+	return n, nil
+}
+
+// apply destroys a key in the store, if it is there and isn't destroyed.
+func (r *KeyRing) apply(ctx context.Context, t *Tombstone) (applied bool, err error) {
+	for range moveAttempts {
 		rec, err := r.opts.Store.Get(ctx, t.Key.Scope, t.Key.Purpose, t.Key.ID)
 		if errors.Is(err, ErrKeyNotFound) || err == nil && rec.State == StateDestroyed {
-			continue
+			return false, nil
 		}
 		if err != nil {
-			return fail(storeError(err))
+			return false, err
 		}
 		dead := rec
 		dead.State, dead.Wrapped, dead.DestroyAfter, dead.Change = StateDestroyed, nil, time.Time{}, t.Change
-		if err := r.opts.Store.Update(ctx, rec, dead); err != nil {
-			return fail(fmt.Errorf("%s: %w", t.Key, storeError(err)))
+		if err = r.opts.Store.Update(ctx, rec, dead); !errors.Is(err, ErrConflict) {
+			return err == nil, err
 		}
-		r.heedNow(t.Key.ID, StateDestroyed)
-		n++
 	}
-	return n, nil
+	return false, fmt.Errorf("%w: others change it all the time", ErrConflict)
 }
 
 // TombstoneFile is a [TombstoneLog] in a file: a JSON object on each line. Keep
 // it on another disk than the database, and don't restore it from a backup.
 type TombstoneFile struct{ path string }
 
-// OpenTombstoneFile opens a log, and creates it, readable by its owner only, if
-// there is none.
+// CreateTombstoneFile makes a new log, readable by its owner only. It is an error
+// if there is a file already.
+func CreateTombstoneFile(path string) (*TombstoneFile, error) {
+	fail := func(err error) (*TombstoneFile, error) {
+		return nil, fmt.Errorf("envelope: create the tombstone log: %w", err)
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return fail(fmt.Errorf("%w: open it with OpenTombstoneFile", err))
+	}
+	if err != nil {
+		return fail(err)
+	}
+	if err := errors.Join(f.Sync(), f.Close(), syncFolder(filepath.Dir(path))); err != nil {
+		return fail(err)
+	}
+	return &TombstoneFile{path}, nil
+}
+
+// OpenTombstoneFile opens a log that [CreateTombstoneFile] made. It makes none
+// itself: an empty one, because of a path that is misspelt or a disk that isn't
+// there, would bring destroyed keys back.
 func OpenTombstoneFile(path string) (*TombstoneFile, error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o600)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("envelope: open the tombstone log: %w: if there never was one, make it with CreateTombstoneFile; if there was, restore it before any key is used", err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("envelope: open the tombstone log: %w", err)
 	}
@@ -129,6 +173,18 @@ func OpenTombstoneFile(path string) (*TombstoneFile, error) {
 		return nil, fmt.Errorf("envelope: open the tombstone log: %w", err)
 	}
 	return &TombstoneFile{path}, nil
+}
+
+// syncFolder makes a new file's name durable.
+func syncFolder(path string) error {
+	if runtime.GOOS == "windows" { // folders can't be opened there
+		return nil
+	}
+	folder, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(folder.Sync(), folder.Close())
 }
 
 type tombstoneLine struct {

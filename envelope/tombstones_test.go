@@ -14,7 +14,7 @@ import (
 
 func newLog(t *testing.T) *TombstoneFile {
 	t.Helper()
-	log, err := OpenTombstoneFile(filepath.Join(t.TempDir(), "tombstones.jsonl"))
+	log, err := CreateTombstoneFile(filepath.Join(t.TempDir(), "tombstones.jsonl"))
 	require.NoError(t, err)
 	return log
 }
@@ -118,24 +118,91 @@ func (brokenLog) Read(context.Context, int64) ([]Tombstone, int64, error) {
 }
 
 // A log that fails refuses keys that aren't in memory, and destroys nothing.
+// While the tombstone is being written, nobody brings the key back.
+func TestCancelWhileDestroying(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		store := NewMemoryStore()
+		log := &meanwhileLog{TombstoneLog: newLog(t)}
+		r, _, key := retired(t, &Options{Store: store, Tombstones: log})
+		require.NoError(t, r.ScheduleDestroy(t.Context(), key, LeastWait, ops))
+		time.Sleep(LeastWait)
+		log.meanwhile = func() {
+			for _, other := range []*KeyRing{
+				plainRing(t, &plainProvider{}, &Options{Store: store}),
+				plainRing(t, &plainProvider{}, &Options{Store: store, Tombstones: log.TombstoneLog}),
+			} {
+				require.ErrorIs(t, other.CancelDestroy(t.Context(), key, ops), ErrState)
+			}
+		}
+		require.NoError(t, r.Destroy(t.Context(), key, confirmed(key)))
+		require.Equal(t, StateDestroyed, stateOf(t, r, key))
+	})
+}
+
+// meanwhileLog lets something happen just before a tombstone is written.
+type meanwhileLog struct {
+	TombstoneLog
+	meanwhile func()
+}
+
+func (l *meanwhileLog) Append(ctx context.Context, t Tombstone) error {
+	l.meanwhile()
+	return l.TombstoneLog.Append(ctx, t)
+}
+
+// When the store fails after the log has the tombstone, the key is destroyed:
+// nobody is told that he has brought it back. Destroy, called again, goes on.
+func TestTombstoneWithoutDestruction(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		store := &interruptedStore{MemoryStore: NewMemoryStore()}
+		log := newLog(t)
+		r, _, key := retired(t, &Options{Store: store, Tombstones: log})
+		other := plainRing(t, &plainProvider{}, &Options{Store: store, Tombstones: log})
+		_, err := other.Seal(t.Context(), place("globex"), AppendString(nil, "x")) // it has read the log
+		require.NoError(t, err)
+		require.NoError(t, r.ScheduleDestroy(t.Context(), key, LeastWait, ops))
+		time.Sleep(LeastWait)
+		ctx, cancel := context.WithCancel(t.Context())
+		store.meanwhile = cancel
+		require.ErrorIs(t, r.Destroy(ctx, key, confirmed(key)), context.Canceled)
+		for _, ring := range []*KeyRing{r, other} {
+			require.ErrorIs(t, ring.CancelDestroy(t.Context(), key, ops), ErrKeyDestroyed)
+			require.Equal(t, StateScheduled, stateOf(t, r, key))
+		}
+		require.NoError(t, r.Destroy(t.Context(), key, confirmed(key)))
+		require.Equal(t, StateDestroyed, stateOf(t, r, key))
+	})
+}
+
 func TestBrokenTombstoneLog(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		store := NewMemoryStore()
 		p := &plainProvider{}
 		writer := plainRing(t, p, &Options{Store: store})
 		env, id := sealFor(t, writer, place("acme"))
+		r := plainRing(t, p, &Options{Store: store, Tombstones: brokenLog{}})
+		_, err := r.Open(t.Context(), place("acme"), env)
+		require.ErrorIs(t, err, errLog)
+		require.ErrorIs(t, err, ErrStoreUnavailable)
+
 		require.NoError(t, writer.Retire(t.Context(), nameOf(id), ops))
 		require.NoError(t, writer.ScheduleDestroy(t.Context(), nameOf(id), LeastWait, ops))
 		time.Sleep(LeastWait)
-		r := plainRing(t, p, &Options{Store: store, Tombstones: brokenLog{}})
-		err := r.Destroy(t.Context(), nameOf(id), confirmed(nameOf(id)))
+		err = r.Destroy(t.Context(), nameOf(id), confirmed(nameOf(id)))
 		require.ErrorIs(t, err, errLog)
-		require.ErrorContains(t, err, "nothing was destroyed")
+		require.ErrorContains(t, err, "its destruction has begun and can't be cancelled: call Destroy again")
 		require.Equal(t, StateScheduled, stateOf(t, r, nameOf(id)))
-		require.NoError(t, writer.CancelDestroy(t.Context(), nameOf(id), ops))
-		_, err = r.Open(t.Context(), place("acme"), env)
-		require.ErrorIs(t, err, errLog)
-		require.ErrorIs(t, err, ErrStoreUnavailable)
+		for _, late := range []error{ // the log may have it
+			writer.CancelDestroy(t.Context(), nameOf(id), ops),
+			writer.ScheduleDestroy(t.Context(), nameOf(id), 720*time.Hour, ops),
+		} {
+			require.ErrorIs(t, late, ErrState)
+			require.ErrorContains(t, late, "its destruction has begun, and Destroy alone goes on")
+		}
+		mended := plainRing(t, p, &Options{Store: store, Tombstones: newLog(t)})
+		require.NoError(t, mended.Destroy(t.Context(), nameOf(id), confirmed(nameOf(id))))
+		require.NoError(t, mended.Destroy(t.Context(), nameOf(id), confirmed(nameOf(id))), "again")
+		require.Equal(t, StateDestroyed, stateOf(t, r, nameOf(id)))
 	})
 }
 
@@ -244,8 +311,23 @@ func TestTombstoneFileRefuses(t *testing.T) {
 		require.ErrorIs(t, err, os.ErrNotExist)
 	})
 	t.Run("no folder", func(t *testing.T) {
-		_, err := OpenTombstoneFile(filepath.Join(t.TempDir(), "none", "log"))
+		_, err := CreateTombstoneFile(filepath.Join(t.TempDir(), "none", "log"))
 		require.ErrorIs(t, err, os.ErrNotExist)
+	})
+	t.Run("no file", func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "log")
+		_, err := OpenTombstoneFile(path)
+		require.ErrorIs(t, err, os.ErrNotExist)
+		require.ErrorContains(t, err, "if there never was one, make it with CreateTombstoneFile")
+		require.NoFileExists(t, path)
+	})
+	t.Run("there already", func(t *testing.T) {
+		log := newLog(t)
+		_, err := CreateTombstoneFile(log.path)
+		require.ErrorIs(t, err, os.ErrExist)
+		require.ErrorContains(t, err, "open it with OpenTombstoneFile")
+		_, err = OpenTombstoneFile(log.path)
+		require.NoError(t, err)
 	})
 	t.Run("an ended call", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())

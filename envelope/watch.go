@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"weak"
 
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider"
 )
@@ -31,8 +32,9 @@ type watch struct {
 	scope Scope // of the data key that is unwrapped again
 	id    KeyID
 	wrap  []byte
-	good  time.Time // of the last yes
-	away  error     // why the last check had no answer; nil if it had
+	last  weak.Pointer[dataKey] // that came under it
+	good  time.Time             // of the last yes
+	away  error                 // why the last check had no answer; nil if it had
 	timer *time.Timer
 }
 
@@ -42,9 +44,11 @@ type watches struct {
 }
 
 const (
-	checksAtOnce = 16
-	idleTime     = 24 * time.Hour // a key that nobody used for so long is dropped
-	leastRetry   = time.Second    // between checks of a service that is away
+	checksAtOnce = 8
+	awayAtOnce   = 2               // of those, beside them, that had no answer the last time
+	checkTime    = 5 * time.Second // for an answer
+	idleTime     = 24 * time.Hour  // a key that nobody used for so long is dropped
+	leastRetry   = time.Second     // between checks of a service that is away
 	mostRetry    = time.Minute
 )
 
@@ -63,7 +67,8 @@ func (r *KeyRing) watchOver(k *dataKey, wrapped []byte, unwrapped bool) {
 		w.timer.Reset(r.untilCheck())
 		r.watches.byName[name] = w
 	}
-	w.scope, w.id, w.wrap = k.scope, k.id, slices.Clone(wrapped)
+	k.wrapped = slices.Clone(wrapped)
+	w.scope, w.id, w.wrap, w.last = k.scope, k.id, k.wrapped, weak.Make(k)
 	back := false
 	if unwrapped {
 		w.good = time.Now()
@@ -101,13 +106,21 @@ func (r *KeyRing) check(w *watch) {
 		return
 	}
 	scope, id, wrapped, until := w.scope, w.id, w.wrap, w.good.Add(r.longest())
+	turns := r.checks
+	if w.away != nil { // those that wait for an answer in vain keep no others waiting
+		turns = r.awayChecks
+	}
 	r.watches.mu.Unlock()
 
+	r.dropForbidden(w)
 	if r.inUse(w) == 0 {
 		r.end(w)
 		return
 	}
-	err := r.ask(w.rootKey, scope, id, wrapped, until)
+	err := r.ask(turns, w.rootKey, scope, id, wrapped, until)
+	if _, ours := errors.AsType[*scopeError](err); ours {
+		err = r.askForOthers(turns, w, scope, err, until)
+	}
 	if r.closed.Err() != nil {
 		return
 	}
@@ -150,14 +163,19 @@ func isNo(err error) bool {
 }
 
 // ask unwraps a data key again and forgets it.
-func (r *KeyRing) ask(rootKey string, scope Scope, id KeyID, wrapped []byte, until time.Time) error {
+func (r *KeyRing) ask(turns chan struct{}, rootKey string, scope Scope, id KeyID, wrapped []byte, until time.Time) (err error) {
 	select {
-	case r.checks <- struct{}{}:
-		defer func() { <-r.checks }()
+	case turns <- struct{}{}:
+		defer func() { <-turns }()
 	case <-r.closed.Done():
 		return ErrClosed
 	}
-	ctx, cancel := context.WithTimeout(r.closed, max(min(r.opts.LoadTimeout, time.Until(until)), leastRetry))
+	defer func() {
+		if p := recover(); p != nil { // it would end the process
+			err = fmt.Errorf("%w: the provider or the source of root keys panicked with a %T", kmsprovider.ErrUnavailable, p)
+		}
+	}()
+	ctx, cancel := context.WithTimeout(r.closed, max(min(checkTime, r.opts.LoadTimeout, time.Until(until)), leastRetry))
 	defer cancel()
 	secret, err := r.unwrap(ctx, scope, PurposeData, rootKey, wrapped)
 	if err != nil {
@@ -168,6 +186,66 @@ func (r *KeyRing) ask(rootKey string, scope Scope, id KeyID, wrapped []byte, unt
 		return errKeyMismatch
 	}
 	return nil
+}
+
+// askForOthers asks about other data keys of a watch until the service is heard,
+// after the configuration had no word for the one of a scope: that a tenant has
+// left, or can't be looked up, is no answer about the root key. The keys of those
+// scopes that may not use it any more are dropped.
+func (r *KeyRing) askForOthers(turns chan struct{}, w *watch, scope Scope, err error, until time.Time) error {
+	keys, tried, end := r.inMemory(), map[Scope]bool{}, time.Now().Add(r.opts.LoadTimeout)
+	for {
+		tried[scope] = true
+		var next *dataKey
+		for _, k := range keys {
+			if k.watch != w {
+				continue
+			}
+			if k.scope == scope && isNo(err) {
+				r.drop(k)
+			} else if next == nil && !tried[k.scope] {
+				next = k
+			}
+		}
+		if next == nil || time.Now().After(end) || r.closed.Err() != nil {
+			return err
+		}
+		scope = next.scope
+		err = r.ask(turns, w.rootKey, scope, next.id, next.wrapped, until)
+		if _, ours := errors.AsType[*scopeError](err); !ours {
+			r.watches.mu.Lock()
+			w.scope, w.id, w.wrap = next.scope, next.id, next.wrapped
+			r.watches.mu.Unlock()
+			return err
+		}
+	}
+}
+
+// dropForbidden drops the keys under a watch of the scopes that may not use its
+// root key any more, such as those of a tenant that was moved to another region.
+// What can't be found out changes nothing.
+func (r *KeyRing) dropForbidden(w *watch) {
+	ctx, cancel := context.WithTimeout(r.closed, checkTime)
+	defer cancel()
+	forbidden := map[Scope]bool{}
+	for _, k := range r.inMemory() {
+		if k.watch != w {
+			continue
+		}
+		no, asked := forbidden[k.scope]
+		if !asked {
+			no = r.isForbidden(ctx, k.scope, w.rootKey)
+			forbidden[k.scope] = no
+		}
+		if no {
+			r.drop(k)
+		}
+	}
+}
+
+func (r *KeyRing) isForbidden(ctx context.Context, scope Scope, rootKey string) (no bool) {
+	defer func() { _ = recover() }() // a panic of the caller's function says nothing
+	return isNo(r.checkRootKey(ctx, scope, rootKey))
 }
 
 // inUse counts the keys under a watch, and drops those that were not used for
@@ -228,6 +306,21 @@ func (r *KeyRing) drop(k *dataKey) {
 	}
 	if k.sealable.Load() { // and so k.seal is set
 		r.endSealing(k)
+	}
+}
+
+// unwatch ends the watch of a key that has left the caches, if it is of this key
+// alone: else there would be a watch for each key of the last CacheTTL.
+func (r *KeyRing) unwatch(k *dataKey) {
+	if !r.opts.CheckEachKey || k.openable.Load() || k.sealable.Load() {
+		return
+	}
+	r.watches.mu.Lock()
+	defer r.watches.mu.Unlock()
+	if w := k.watch; r.watches.byName[w.name] == w && w.last == weak.Make(k) {
+		w.ended.Store(true)
+		w.timer.Stop()
+		delete(r.watches.byName, w.name)
 	}
 }
 

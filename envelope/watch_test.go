@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -145,6 +147,31 @@ func TestOneCheckForARootKey(t *testing.T) {
 				require.Equal(t, want, p.unwraps())
 				require.LessOrEqual(t, p.most, checksAtOnce)
 			})
+		})
+	}
+}
+
+// With CheckEachKey there are no more watches than keys in memory, and each key
+// that is there has one.
+func TestWatchesOfEvictedKeysEnd(t *testing.T) {
+	for mode, store := range modes {
+		t.Run(mode, func(t *testing.T) {
+			const places = 5
+			r, _ := moodyRing(t, &moodyProvider{}, &Options{Store: store(), CheckEachKey: true, CacheSize: places})
+			for range 3 {
+				for i := range 100 {
+					env, _ := sealFor(t, r, place(fmt.Sprint("tenant-", i)))
+					_, err := r.Open(t.Context(), place(fmt.Sprint("tenant-", i)), env)
+					require.NoError(t, err)
+				}
+			}
+			keys := r.inMemory()
+			require.LessOrEqual(t, len(r.watches.byName), 2*places)
+			require.Len(t, r.watches.byName, len(keys))
+			for _, k := range keys {
+				require.Same(t, k.watch, r.watches.byName[k.watch.name])
+				require.False(t, k.watch.ended.Load())
+			}
 		})
 	}
 }
@@ -309,4 +336,81 @@ func tenantsIn(r *KeyRing) (tenants []string) {
 	}
 	slices.Sort(tenants)
 	return slices.Compact(tenants)
+}
+
+// A tenant that the configuration moves to another root key, without the former
+// one to open with, is sealed and opened under that no longer than a check takes to
+// come; others under that root key go on.
+func TestForbiddenRootKeyEndsItsTenantsKeys(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		const before, after = plainRoot, "plain://other"
+		var moved atomic.Bool
+		roots := RootKeysFunc(func(s Scope) (RootKeys, error) {
+			if s.Tenant == "globex" && moved.Load() {
+				return RootKeys{Seal: after}, nil
+			}
+			return RootKeys{Seal: before}, nil
+		})
+		p := &plainProvider{}
+		r := must(t)(NewKeyRing(p, roots, nil))
+		globex, _ := sealFor(t, r, place("globex"))
+		acme, key := sealFor(t, r, place("acme"))
+		moved.Store(true)
+		time.Sleep(r.opts.CacheTTL)
+		_, err := r.Open(t.Context(), place("globex"), globex)
+		require.ErrorIs(t, err, ErrRootKeyNotAllowed)
+		env, _ := sealFor(t, r, place("globex"))
+		info, err := Inspect(env)
+		require.NoError(t, err)
+		require.Equal(t, after, info.RootKey)
+
+		_, err = r.Open(t.Context(), place("acme"), acme)
+		require.NoError(t, err)
+		_, still := sealFor(t, r, place("acme"))
+		require.Equal(t, key, still)
+	})
+}
+
+// Checks that hang keep no others waiting.
+func TestHangingChecksKeepNoOthersWaiting(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		const hanging = 200
+		p := &hangingProvider{plainProvider: &plainProvider{}}
+		roots := RootKeysFunc(func(s Scope) (RootKeys, error) { return RootKeys{Seal: "plain://" + s.Tenant}, nil })
+		r := must(t)(NewKeyRing(p, roots, nil))
+		for i := range hanging {
+			_, _ = sealFor(t, r, place(fmt.Sprint("hangs-", i)))
+		}
+		env, _ := sealFor(t, r, place("acme"))
+		p.hangs.Store(true)
+		time.Sleep(r.opts.CacheTTL) // by now they are known to be away
+		_, err := r.Open(t.Context(), place("acme"), env)
+		require.NoError(t, err)
+		p.denied.Store(true)
+		revoked := time.Now()
+		for {
+			if _, err := r.Open(t.Context(), place("acme"), env); err != nil {
+				break
+			}
+			time.Sleep(time.Second)
+		}
+		require.LessOrEqual(t, time.Since(revoked), r.opts.CacheTTL+time.Second)
+	})
+}
+
+// hangingProvider doesn't answer for some root keys, and denies the others.
+type hangingProvider struct {
+	*plainProvider
+	hangs, denied atomic.Bool
+}
+
+func (p *hangingProvider) Unwrap(ctx context.Context, root string, wrapped []byte, ec kmsprovider.EncryptionContext) ([]byte, error) {
+	switch {
+	case p.hangs.Load() && strings.HasPrefix(root, "plain://hangs-"):
+		<-ctx.Done()
+		return nil, fmt.Errorf("%w: %w", kmsprovider.ErrUnavailable, ctx.Err())
+	case p.denied.Load():
+		return nil, kmsprovider.ErrDenied
+	}
+	return p.plainProvider.Unwrap(ctx, root, wrapped, ec)
 }

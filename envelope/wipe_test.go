@@ -69,7 +69,8 @@ func TestScheduleIsWipedAfterEviction(t *testing.T) {
 			// A stopped timer stays among others that go on, with what its
 			// function holds.
 			for range 1000 {
-				defer time.AfterFunc(time.Hour, func() {}).Stop()
+				other := time.AfterFunc(time.Hour, func() {})
+				t.Cleanup(func() { other.Stop() })
 			}
 			r := plainRing(t, &plainProvider{}, nil)
 			_, err := r.Seal(t.Context(), place("acme"), AppendString(nil, "x"))
@@ -159,5 +160,22 @@ func TestEvictionHammer(t *testing.T) {
 			require.LessOrEqual(t, r.opening.EstimatedSize(), 3)
 			require.LessOrEqual(t, r.sealing.EstimatedSize(), 3)
 		})
+	}
+}
+
+// A cache holds no more keys than it has places for, at no time between two
+// calls.
+func TestCachesKeepTheirSize(t *testing.T) {
+	for _, size := range []int{1, 10, 100} {
+		r, err := NewKeyRing(mirrorProvider{}, RootKeys{Seal: mirrorRoot}, &Options{CacheSize: size})
+		require.NoError(t, err)
+		most := 0
+		for i := range 2000 {
+			_, err := r.Seal(t.Context(), place(fmt.Sprint("tenant-", i)), AppendString(nil, "x"))
+			require.NoError(t, err)
+			most = max(most, r.opening.EstimatedSize(), r.sealing.EstimatedSize())
+		}
+		require.Equal(t, size, most)
+		require.NoError(t, r.Close())
 	}
 }

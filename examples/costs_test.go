@@ -1,7 +1,10 @@
 package examples_test
 
 import (
+	"database/sql"
 	"fmt"
+	"path/filepath"
+	"sync"
 	"testing"
 	"testing/cryptotest"
 	"testing/synctest"
@@ -10,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/fieldcrypt/fieldcrypt-go/envelope"
+	"github.com/fieldcrypt/fieldcrypt-go/envelope/sqlstore"
 	"github.com/fieldcrypt/fieldcrypt-go/fieldcrypt"
 	"github.com/fieldcrypt/fieldcrypt-go/fieldcrypt/fieldcrypttest"
 )
@@ -23,15 +27,17 @@ type costContact struct {
 // costs is a process in simulated time, and what it asks of the key service.
 type costs struct {
 	*testing.T
+	store    envelope.KeyStore // nil: none
 	crypt    *fieldcrypt.Crypt
 	contacts *fieldcrypt.Records[costContact]
 }
 
-// start starts a process without a key store.
+// start starts a process.
 func (c *costs) start() {
 	c.Helper()
 	var err error
-	c.crypt, err = fieldcrypt.New(fieldcrypttest.Provider(), fieldcrypt.RootKeys{Seal: fieldcrypttest.RootKey}, nil)
+	c.crypt, err = fieldcrypt.New(fieldcrypttest.Provider(), fieldcrypt.RootKeys{Seal: fieldcrypttest.RootKey},
+		&fieldcrypt.Options{Envelope: envelope.Options{Store: c.store}})
 	require.NoError(c, err)
 	c.contacts, err = fieldcrypt.For[costContact](c.crypt)
 	require.NoError(c, err)
@@ -139,5 +145,78 @@ func TestCostsOfAPause(t *testing.T) {
 		c.read(rows)
 		c.write(1)
 		c.require(int(before.GenerateDataKey)+1, int(before.Unwrap)+1)
+	})
+}
+
+// With a key store, N processes that start together make each data key once and
+// unwrap it N - 1 times, and a later start unwraps it once, whether it reads or
+// writes first.
+func TestCostsWithAKeyStore(t *testing.T) {
+	const tenants, processes = 20, 4
+	db, err := sql.Open("sqlite", filepath.Join(t.TempDir(), "crm.db")+"?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(OFF)")
+	require.NoError(t, err)
+	defer func() { require.NoError(t, db.Close()) }()
+	keys, err := sqlstore.Open(t.Context(), db, sqlstore.SQLite, nil)
+	require.NoError(t, err)
+
+	all := make([]*costs, processes)
+	rows := make([][]costContact, processes)
+	var g sync.WaitGroup
+	for i := range all {
+		all[i] = &costs{T: t, store: keys}
+		all[i].start()
+		g.Go(func() { rows[i] = all[i].write(tenants) })
+	}
+	g.Wait()
+	var sum envelope.Stats
+	for i, c := range all {
+		c.read(rows[(i+1)%processes])
+		stats := c.crypt.Stats()
+		sum.GenerateDataKey, sum.Unwrap = sum.GenerateDataKey+stats.GenerateDataKey, sum.Unwrap+stats.Unwrap
+	}
+	require.Equal(t, envelope.Stats{GenerateDataKey: tenants, Unwrap: tenants * (processes - 1)}, sum)
+
+	for i, c := range all {
+		c.restart()
+		if i%2 == 0 {
+			c.read(rows[i])
+			c.write(tenants)
+		} else {
+			c.write(tenants)
+			c.read(rows[i])
+		}
+		require.Equal(t, envelope.Stats{Unwrap: tenants}, c.crypt.Stats())
+		require.NoError(t, c.crypt.Close())
+	}
+}
+
+// The first month of docs/costs.md: four processes that start anew every day.
+func TestCostsOfAMonthWithAKeyStore(t *testing.T) {
+	inSimulatedTime(t, func(c *costs) {
+		const tenants, processes, days = 10, 4, 30
+		store := envelope.NewMemoryStore()
+		var rows []costContact
+		var sum envelope.Stats
+		for range days {
+			var started []*costs
+			for range processes {
+				p := &costs{T: c.T, store: store}
+				p.start()
+				rows = append(rows, p.write(tenants)...)
+				started = append(started, p)
+			}
+			for _, p := range started {
+				p.read(rows)
+			}
+			time.Sleep(day)
+			for _, p := range started {
+				p.write(tenants)
+				require.NoError(c, p.crypt.Close())
+				stats := p.crypt.Stats()
+				sum.GenerateDataKey, sum.Unwrap = sum.GenerateDataKey+stats.GenerateDataKey, sum.Unwrap+stats.Unwrap
+			}
+		}
+		require.EqualValues(c, 2*tenants, sum.GenerateDataKey)
+		require.InDelta(c, 134*tenants+processes*4000, sum.Unwrap, 400)
 	})
 }

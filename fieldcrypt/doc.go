@@ -69,8 +69,20 @@
 // Elements of slices, arrays and other maps are records of their own: mark the
 // field "-" and encrypt them with For of their type.
 //
+// # Key store
+//
+// With nil options, as above, each envelope carries its wrapped data key, and each
+// process makes data keys of its own. A service shares them between its processes
+// and starts, in a key store:
+//
+//	keys, err := sqlstore.Open(ctx, db, sqlstore.Postgres, nil)
+//	crypt, err := fieldcrypt.New(provider, roots, &fieldcrypt.Options{Envelope: envelope.Options{Store: keys}})
+//
+// [Crypt.KeyRing] is for the life of the keys in it.
+//
 // # Elsewhere
 //
+// [Crypt.Doctor] tries root keys, permissions and the key store at start-up.
 // [Records.DDL] writes the columns, whose checks let only envelopes pass.
 // [Records.EncryptColumns] is for record types with plain Go fields. Package
 // fieldcrypttest is for the tests of programs that use this one. Package

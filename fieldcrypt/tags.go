@@ -63,6 +63,9 @@ func lookupTag(f reflect.StructField) (tag, error) {
 		if strings.Contains(raw, tagKey) {
 			return tag{}, fmt.Errorf("%q is in the struct tag, but not as a well-formed tag: write it as `%s:\"…\"`, in lower case, without spaces around the colon, and with a space before the next; if it isn't meant as one, add `%s:\"-\"`", tagKey, tagKey, tagKey)
 		}
+		if key := misspelt(raw); key != "" {
+			return tag{}, fmt.Errorf("the struct tag has the key %q: is it meant to be %q? If it isn't, add `%s:\"-\"`", key, tagKey, tagKey)
+		}
 		return tag{}, nil
 	}
 	squeezed := strings.Join(strings.Fields(raw), "")
@@ -70,6 +73,44 @@ func lookupTag(f reflect.StructField) (tag, error) {
 		return tag{}, fmt.Errorf("the struct tag has %q twice: a field has one", tagKey)
 	}
 	return parseTag(text, f.Name == "_")
+}
+
+// misspelt returns a key of a struct tag that is up to two letters away from
+// tagKey, or "".
+func misspelt(tags string) string {
+	for before, after, ok := strings.Cut(tags, `:"`); ok; before, after, ok = strings.Cut(after, `:"`) {
+		key := before[strings.LastIndexFunc(before, func(r rune) bool { return unicode.IsSpace(r) || r == '"' || r == ',' || r == ';' })+1:]
+		if fromTagKey(key) <= 2 {
+			return key
+		}
+	}
+	return ""
+}
+
+// fromTagKey returns how many letters are to be added, left out, exchanged or
+// swapped with their neighbours to make tagKey of a key, or at least 3.
+func fromTagKey(key string) int {
+	var rows [len(tagKey) + 3][len(tagKey) + 1]int
+	if len(key) >= len(rows) || len(key) < len(tagKey)-2 {
+		return 3
+	}
+	for i := range len(key) + 1 {
+		for j := range len(tagKey) + 1 {
+			if i == 0 || j == 0 {
+				rows[i][j] = i + j
+				continue
+			}
+			other := 1
+			if key[i-1] == tagKey[j-1] {
+				other = 0
+			}
+			rows[i][j] = min(rows[i-1][j]+1, rows[i][j-1]+1, rows[i-1][j-1]+other)
+			if i > 1 && j > 1 && key[i-1] == tagKey[j-2] && key[i-2] == tagKey[j-1] {
+				rows[i][j] = min(rows[i][j], rows[i-2][j-2]+1)
+			}
+		}
+	}
+	return rows[len(key)][len(tagKey)]
 }
 
 // Both are more than the longest needs.

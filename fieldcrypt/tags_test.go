@@ -141,6 +141,28 @@ func TestLookupTagNoticesLostMarks(t *testing.T) {
 	require.Equal(t, markIgnore, got.mark)
 }
 
+// A key that is nearly the right one: a plain field would be left in the clear,
+// and a part of an ID left out.
+func TestLookupTagNoticesMisspeltKeys(t *testing.T) {
+	for _, lost := range []reflect.StructTag{
+		`feildcrypt:"M.a"`, `fieldcript:"M.a"`, `fieldcryp:"M.a"`, `fieldcyrpt:"M.a"`, `fielcrypt:"M.a"`, `Fieldcript:"M.a"`, `field_crypt:"M.a"`,
+		`field-crypt:"M.a"`, `fieldencrypt:"M.a"`, `fieldscrypt:"id"`, `ieldcrypt:"M.a"`, `fidelcrypt:"M.a"`, `db:"a" fieldcripts:"M.a"`, `db:"a",feildcrypt:"M.a"`,
+	} {
+		_, err := lookupTag(reflect.StructField{Name: "A", Tag: lost})
+		require.ErrorContains(t, err, `is it meant to be "fieldcrypt"?`, "%s", lost)
+	}
+	for _, other := range []reflect.StructTag{
+		`db:"feildcrypt"`, `json:"fieldcript,omitempty"`, `fields:"a"`, `encrypt:"a"`, `crypt:"a"`, `field:"a"`, `bcrypt:"a"`, `fieldname:"a"`, `:"a"`, `a:"`, "",
+	} {
+		got, err := lookupTag(reflect.StructField{Name: "A", Tag: other})
+		require.NoError(t, err, "%s", other)
+		require.Zero(t, got)
+	}
+	got, err := lookupTag(reflect.StructField{Name: "A", Tag: `feildcrypt:"x" fieldcrypt:"-"`})
+	require.NoError(t, err, "as the error says")
+	require.Equal(t, markIgnore, got.mark)
+}
+
 // reflect gives the first of two tags, and the second may be the one that was
 // meant.
 func TestLookupTagNoticesASecondTag(t *testing.T) {

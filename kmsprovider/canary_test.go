@@ -2,6 +2,7 @@ package kmsprovider_test
 
 import (
 	"crypto/sha256"
+	"encoding"
 	"errors"
 	"fmt"
 	"testing"
@@ -49,4 +50,15 @@ func TestScoreboardS16(t *testing.T) {
 
 	dk.Wipe()
 	require.Equal(t, make([]byte, 32), secret)
+}
+
+// CBOR, MessagePack and the like encode exported fields, unless there is this.
+func TestDataKeyHasNoBinaryForm(t *testing.T) {
+	for _, v := range []any{kmsprovider.DataKey{Plaintext: []byte("a data key")}, &kmsprovider.DataKey{}} {
+		m, ok := v.(encoding.BinaryMarshaler)
+		require.True(t, ok)
+		b, err := m.MarshalBinary()
+		require.Error(t, err)
+		require.Empty(t, b)
+	}
 }

@@ -4,7 +4,9 @@
 //
 // A [Provider] does those two things. What only some services can do is an
 // interface of one method each: [Rewrapper], [Wrapper], [Checker], [Resolver].
-// [Rewrap] moves a data key to another root key by the best of them.
+// [Rewrap] moves a data key to another root key by the best of them. What the
+// Doctor of a key ring asks is optional too: [Examiner], [Group],
+// [RootKeyLister], [PolicyWriter].
 //
 // Sub-packages hold the providers: awskms (AWS KMS) and localkms (an embedded
 // key file). Package residency routes each tenant to the root key of its region,
@@ -100,6 +102,12 @@ func (k DataKey) MarshalText() ([]byte, error) { return []byte(k.redacted()), ni
 // GobEncode refuses: a data key is never serialised.
 func (k DataKey) GobEncode() ([]byte, error) {
 	return nil, errors.New("kmsprovider: a DataKey can't be encoded with gob")
+}
+
+// MarshalBinary refuses, for encodings such as CBOR and MessagePack, which would
+// take the exported fields.
+func (k DataKey) MarshalBinary() ([]byte, error) {
+	return nil, errors.New("kmsprovider: a DataKey has no binary form")
 }
 
 func (k DataKey) redacted() string { return "DataKey(" + k.RootKey + ", [REDACTED])" }

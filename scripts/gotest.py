@@ -24,6 +24,7 @@ import project
 
 ROW = "SCOREBOARD\t"  # internal/scoreboard begins its lines with it
 MEASUREMENTS = "^TestScoreboardP"
+ALL_ROWS = "^TestScoreboard"
 TEST_FUNCTION = re.compile(r"^func ((?:Test|Fuzz|Example)\w*)\(", re.MULTILINE)
 
 

@@ -103,7 +103,7 @@ func over(ctx context.Context) error {
 // ctx still runs then.
 func pause(ctx context.Context, attempt int) bool {
 	limit := min(time.Millisecond<<min(attempt, 6), 50*time.Millisecond)
-	timer := time.NewTimer(limit/4 + rand.N(limit))
+	timer := time.NewTimer(limit/4 + rand.N(limit)) //nolint:gosec // jitter, not a secret
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -122,6 +122,10 @@ func (s *Store) attempt(ctx context.Context, db *sql.DB, work func(c *sql.Conn) 
 		return err
 	}
 	defer c.Close()
+	if db == s.db {
+		s.atWork.Add(1)
+		defer s.atWork.Add(-1)
+	}
 	return work(c)
 }
 
@@ -147,7 +151,8 @@ func (s *Store) conn(ctx context.Context, db *sql.DB) (*sql.Conn, error) {
 }
 
 // watchPool ends the waiting for a pool's only connection if nobody gets it. As
-// long as others do, the pool is busy and not stuck.
+// long as others do, the pool is busy and not stuck, and so it is while a call of
+// the store itself has it, which waits for nobody here.
 func (s *Store) watchPool(waiting context.Context, cancel context.CancelCauseFunc, db *sql.DB, waited, patience time.Duration) {
 	for {
 		began := time.Now().UnixNano()
@@ -160,7 +165,8 @@ func (s *Store) watchPool(waiting context.Context, cancel context.CancelCauseFun
 		}
 		now := db.Stats().WaitDuration
 		// Those who give up waiting count as if they had got the connection.
-		if now == waited || s.heldAt.Load() >= began {
+		busy := db == s.db && s.atWork.Load() > 0
+		if !busy && (now == waited || s.heldAt.Load() >= began) {
 			s.heldAt.Store(time.Now().UnixNano())
 			cancel(ErrPoolHeld)
 			return

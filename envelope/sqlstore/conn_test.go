@@ -265,6 +265,29 @@ func TestPoolOfOneThatIsBusy(t *testing.T) {
 	require.Greater(t, time.Since(began), 2*poolPatience, "the test waits too shortly to show anything")
 }
 
+// One call of the store that takes long holds the connection: the others wait for
+// it, since it doesn't wait for them.
+func TestPoolOfOneWithASlowCall(t *testing.T) {
+	var calls atomic.Int64
+	f := &fake{answer: func(query string) (reply, error) {
+		if calls.Add(1) == 1 {
+			time.Sleep(3 * poolPatience)
+		}
+		return works(query)
+	}}
+	s := fakeStore(t, Postgres, f)
+	s.db.SetMaxOpenConns(1)
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			if _, err := s.Claim(t.Context(), acme, "data", "holder", time.Second); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
 // Making the only connection may take its time.
 func TestPoolOfOneThatIsEmpty(t *testing.T) {
 	f := &fake{answer: works, dial: func(context.Context) error {
@@ -285,7 +308,7 @@ func TestPoolOfTwoThatIsHeld(t *testing.T) {
 	for range 2 {
 		c, err := s.db.Conn(t.Context())
 		require.NoError(t, err)
-		defer c.Close()
+		t.Cleanup(func() { c.Close() })
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()

@@ -12,7 +12,7 @@ import (
 )
 
 func TestKinds(t *testing.T) {
-	text := func(s string) error { return errors.New(s) }
+	text := errors.New
 	for _, c := range []struct {
 		err  error
 		want kind

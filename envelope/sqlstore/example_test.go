@@ -30,8 +30,7 @@ func ExampleOpen() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	var options envelope.Options
-	options.Store = keys
+	_ = envelope.Options{Store: keys} // for fieldcrypt.Options.Envelope
 }
 
 // The tables as plain SQL, for teams that run their own migrations.

@@ -11,6 +11,10 @@ import (
 // conditions, and once took only 999 values.
 const statesAtOnce = 100
 
+// unknownState is the answer for a row whose state this version doesn't know: a key
+// ring stops using that key, and goes on with the others.
+const unknownState envelope.State = "unknown"
+
 // States implements [envelope.KeyStore].
 func (s *Store) States(ctx context.Context, keys []envelope.KeyName) ([]envelope.State, error) {
 	if err := ctx.Err(); err != nil {
@@ -44,11 +48,15 @@ func (s *Store) someStates(ctx context.Context, keys []envelope.KeyName, found m
 			if err := scan(&r.tenant, &r.class, &r.purpose, &r.id, &r.state); err != nil {
 				return r.malformed("%v", err)
 			}
-			if !knownState(envelope.State(r.state)) {
-				return r.malformed("its state is %.20q, which this version doesn't know", r.state)
+			if len(r.id) != len(envelope.KeyID{}) {
+				return nil // nobody asked for it
+			}
+			state := envelope.State(r.state)
+			if !knownState(state) {
+				state = unknownState
 			}
 			p := place{envelope.Scope{Tenant: string(r.tenant), Class: string(r.class)}, envelope.Purpose(r.purpose)}
-			found[p.name(envelope.KeyID(r.id))] = envelope.State(r.state)
+			found[p.name(envelope.KeyID(r.id))] = state
 			return nil
 		})
 	})

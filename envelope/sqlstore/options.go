@@ -32,7 +32,8 @@ type Options struct {
 	// Replica, if it is set, is asked first for the keys that open envelopes.
 	// What it doesn't have, and a key that may not open there, is asked of the
 	// primary again, so that it may lag behind. A key that was destroyed opens
-	// for as long as it lags.
+	// for as long as it lags. Whoever moves a key to another state or wraps it
+	// anew asks the primary.
 	Replica *sql.DB
 
 	// CloseDB has the store own its pools: Close closes them, and so does Open

@@ -25,12 +25,16 @@ const (
 
 func (n names) statements() statements {
 	isActive, forUpdate, ifNew := "state = 'active'", " FOR UPDATE", " ON CONFLICT DO NOTHING"
+	byName := ""
 	claim := "INSERT INTO {claims} AS c (tenant, class, purpose, holder, until) VALUES (?, ?, ?, ?, {now} + CAST(? AS bigint))" +
 		" ON CONFLICT (tenant, class, purpose) DO UPDATE SET holder = excluded.holder, until = excluded.until" +
 		" WHERE c.holder = excluded.holder OR c.until <= {now}"
 	switch n.dialect {
 	case MariaDB:
 		isActive, ifNew = "active = 1", ""
+		// Left to itself it also comes by the other index, and then locks the row
+		// in another order than Lease does.
+		byName = " FORCE INDEX (PRIMARY)"
 		claim = "INSERT INTO {claims} (tenant, class, purpose, holder, until) VALUES (?, ?, ?, ?, {now} + ?)"
 	case SQLite:
 		forUpdate = ""
@@ -45,15 +49,15 @@ func (n names) statements() statements {
 		release: fill("DELETE FROM {claims} WHERE " + atPlace + " AND holder = ?"),
 
 		insert: fill("INSERT INTO {keys} (" + columns + ") VALUES (" + marks(strings.Count(columns, ",")+1) + ")" + ifNew),
-		retire: fill("UPDATE {keys} SET state = 'retired', revision = revision + 1 WHERE " + atKey + " AND state = 'active'"),
+		retire: fill("UPDATE {keys}" + byName + " SET state = 'retired', revision = revision + 1 WHERE " + atKey + " AND state = 'active'"),
 
 		lock: fill("SELECT state, budget, taken FROM {keys} WHERE " + atKey + forUpdate),
-		take: fill("UPDATE {keys} SET taken = ? WHERE " + atKey),
+		take: fill("UPDATE {keys}" + byName + " SET taken = ? WHERE " + atKey),
 
 		// The revision changes whatever else does not, so that MariaDB counts
 		// the row as changed.
-		update: fill("UPDATE {keys} SET root_key = ?, wrapped = ?, state = ?, destroy_after = ?, changed_at = ?, changed_by = ?, changed_why = ?," +
-			" revision = revision + 1 WHERE " + atKey + " AND state = ? AND root_key = ? AND wrapped = ?"),
+		update: fill("UPDATE {keys}" + byName + " SET root_key = ?, wrapped = ?, state = ?, destroy_after = ?, changed_at = ?, changed_by = ?, changed_why = ?," +
+			" revision = revision + 1 WHERE " + atKey + " AND state = ? AND root_key = ? AND wrapped = ? AND COALESCE(destroy_after, 0) = ?"),
 		exists: fill("SELECT 1 FROM {keys} WHERE " + atKey),
 	}
 }

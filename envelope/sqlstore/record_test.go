@@ -169,7 +169,8 @@ func TestRecordsThatCannotBeStored(t *testing.T) {
 func TestRowOfAnotherType(t *testing.T) {
 	f := &fake{answer: func(string) (reply, error) {
 		return reply{rows: [][]driver.Value{{
-			[]byte("acme"), []byte("crm"), "data", make([]byte, 32), "retired", []byte("k"), []byte{1},
+			[]byte("acme"), []byte("crm"), "data", make([]byte, 32), "retired", []byte("k"),
+			[]byte{1},
 			"yesterday", nil, int64(1), make([]byte, 32), nil, nil, nil, nil,
 		}}}, nil
 	}}

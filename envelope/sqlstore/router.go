@@ -10,7 +10,10 @@ import (
 	"github.com/fieldcrypt/fieldcrypt-go/envelope"
 )
 
-var _ envelope.KeyStore = (*Router)(nil)
+var (
+	_ envelope.KeyStore      = (*Router)(nil)
+	_ envelope.ReplicaReader = (*Router)(nil)
+)
 
 // A Router is an [envelope.KeyStore] made of several: one for each region, or
 // one for each tenant. It opens them when they are first needed, and keeps a
@@ -115,6 +118,19 @@ func (r *Router) Active(ctx context.Context, scope envelope.Scope, purpose envel
 func (r *Router) Get(ctx context.Context, scope envelope.Scope, purpose envelope.Purpose, id envelope.KeyID) (rec envelope.Record, err error) {
 	err = r.in(ctx, scope, func(store envelope.KeyStore) error {
 		rec, err = store.Get(ctx, scope, purpose, id)
+		return err
+	})
+	return rec, err
+}
+
+// GetForOpening implements [envelope.ReplicaReader], for the stores that do.
+func (r *Router) GetForOpening(ctx context.Context, scope envelope.Scope, purpose envelope.Purpose, id envelope.KeyID) (rec envelope.Record, err error) {
+	err = r.in(ctx, scope, func(store envelope.KeyStore) error {
+		if replicated, ok := store.(envelope.ReplicaReader); ok {
+			rec, err = replicated.GetForOpening(ctx, scope, purpose, id)
+		} else {
+			rec, err = store.Get(ctx, scope, purpose, id)
+		}
 		return err
 	})
 	return rec, err

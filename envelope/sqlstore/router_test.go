@@ -471,3 +471,31 @@ func TestNewRouterRefuses(t *testing.T) {
 	_, err = NewRouter(byLength(1), l.get, &RouterOptions{OpenTimeout: -1})
 	require.ErrorContains(t, err, "MaxOpen and OpenTimeout must be positive")
 }
+
+// A replicated store answers GetForOpening for itself.
+type replicated struct{ *envelope.MemoryStore }
+
+var errReplica = errors.New("the replica answered")
+
+func (replicated) GetForOpening(context.Context, envelope.Scope, envelope.Purpose, envelope.KeyID) (envelope.Record, error) {
+	return envelope.Record{}, errReplica
+}
+
+// What opens is read from the replica of the store that has it, and from the
+// store itself where there is none.
+func TestRouterReadsReplicas(t *testing.T) {
+	r, err := NewRouter(func(s envelope.Scope) (string, error) { return s.Tenant, nil },
+		func(_ context.Context, name string) (envelope.KeyStore, error) {
+			if name == "near" {
+				return replicated{envelope.NewMemoryStore()}, nil
+			}
+			return envelope.NewMemoryStore(), nil
+		}, nil)
+	require.NoError(t, err)
+	for tenant, want := range map[string]error{"near": errReplica, "far": envelope.ErrKeyNotFound} {
+		_, err := r.GetForOpening(t.Context(), envelope.Scope{Tenant: tenant}, envelope.PurposeData, envelope.KeyID{1})
+		require.ErrorIs(t, err, want)
+		_, err = r.Get(t.Context(), envelope.Scope{Tenant: tenant}, envelope.PurposeData, envelope.KeyID{1})
+		require.ErrorIs(t, err, envelope.ErrKeyNotFound)
+	}
+}

@@ -11,7 +11,10 @@ import (
 	"github.com/fieldcrypt/fieldcrypt-go/envelope"
 )
 
-var _ envelope.KeyStore = (*Store)(nil)
+var (
+	_ envelope.KeyStore      = (*Store)(nil)
+	_ envelope.ReplicaReader = (*Store)(nil)
+)
 
 // A Store is an [envelope.KeyStore] in a database. It is safe for concurrent
 // use, by any number of processes.
@@ -22,6 +25,7 @@ type Store struct {
 	closeDB  bool
 	query    statements
 	retryFor time.Duration
+	atWork   atomic.Int64 // calls of this store that have a connection to db
 	heldAt   atomic.Int64 // when a pool's only connection was last found held, in Unix nanoseconds
 }
 
@@ -114,7 +118,7 @@ func (s *Store) Active(ctx context.Context, scope envelope.Scope, purpose envelo
 	return s.one(ctx, s.db, operation{"Active", p}, s.query.active, p.args())
 }
 
-// Get implements [envelope.KeyStore].
+// Get implements [envelope.KeyStore]. It asks the primary.
 func (s *Store) Get(ctx context.Context, scope envelope.Scope, purpose envelope.Purpose, id envelope.KeyID) (envelope.Record, error) {
 	p := placeOf(scope, purpose)
 	if err := ctx.Err(); err != nil {
@@ -123,14 +127,18 @@ func (s *Store) Get(ctx context.Context, scope envelope.Scope, purpose envelope.
 	if p.check() != nil {
 		return envelope.Record{}, envelope.ErrKeyNotFound
 	}
-	what := operation{"Get", p.name(id)}
-	if s.replica != nil {
-		rec, err := s.one(ctx, s.replica, what, s.query.get, p.key(id))
+	return s.one(ctx, s.db, operation{"Get", p.name(id)}, s.query.get, p.key(id))
+}
+
+// GetForOpening implements [envelope.ReplicaReader]: see Options.Replica.
+func (s *Store) GetForOpening(ctx context.Context, scope envelope.Scope, purpose envelope.Purpose, id envelope.KeyID) (envelope.Record, error) {
+	if p := placeOf(scope, purpose); s.replica != nil && ctx.Err() == nil && p.check() == nil {
+		rec, err := s.one(ctx, s.replica, operation{"GetForOpening", p.name(id)}, s.query.get, p.key(id))
 		if err == nil && (rec.State == envelope.StateActive || rec.State == envelope.StateRetired) || ctx.Err() != nil {
 			return rec, err
 		}
 	}
-	return s.one(ctx, s.db, what, s.query.get, p.key(id))
+	return s.Get(ctx, scope, purpose, id)
 }
 
 // one reads a record, or answers ErrKeyNotFound.

@@ -59,7 +59,7 @@ func (s *Store) Release(ctx context.Context, scope envelope.Scope, purpose envel
 		return err
 	}
 	if p.check() != nil || len(holder) > maxName {
-		return nil // nothing of that name can be claimed
+		return nil //nolint:nilerr // nothing of that name can be claimed
 	}
 	return s.run(ctx, s.db, operation{"Release", p}, func(c *sql.Conn) error {
 		_, err := c.ExecContext(ctx, s.query.release, append(p.args(), []byte(holder))...)
@@ -205,7 +205,11 @@ func (s *Store) update(ctx context.Context, c *sql.Conn, p place, old, rec *enve
 			[]byte(rec.RootKey), wrapped, string(rec.State), seconds(rec.DestroyAfter),
 			seconds(rec.Change.At), text(rec.Change.By), text(rec.Change.Why),
 		}
-		args = append(append(args, p.key(old.KeyID)...), string(old.State), []byte(old.RootKey), old.Wrapped)
+		was := int64(0)
+		if !old.DestroyAfter.IsZero() {
+			was = old.DestroyAfter.Unix()
+		}
+		args = append(append(args, p.key(old.KeyID)...), string(old.State), []byte(old.RootKey), old.Wrapped, was)
 		restore := func() {}
 		if s.dialect == SQLite {
 			restore = secureDelete(ctx, c)

@@ -82,6 +82,16 @@ func updateFlaws() []flaw {
 		compares("compares no root keys", "another root key: accepted", func(old, now *rec) { old.RootKey = now.RootKey }),
 		compares("compares no wrapped keys", "another wrapped key: accepted", func(old, now *rec) { old.Wrapped = now.Wrapped }),
 		compares("compares no states", "the state \"\": accepted", func(old, now *rec) { old.State = now.State }),
+		compares("compares no times", "an earlier time to destroy it: accepted", func(old, now *rec) {
+			if now.State == envelope.StateScheduled {
+				old.DestroyAfter = now.DestroyAfter
+			}
+		}),
+		compares("a key that isn't scheduled has any time", "a time to destroy it: accepted", func(old, now *rec) {
+			if now.State != envelope.StateScheduled {
+				old.DestroyAfter = now.DestroyAfter
+			}
+		}),
 		compares("a key that is there is retired or active", "the state \"retired\": accepted", func(old, now *rec) {
 			if now.State == envelope.StateActive && old.State == envelope.StateRetired {
 				old.State = now.State

@@ -42,6 +42,14 @@ func stales(rec *envelope.Record) []stale {
 		{"a longer wrapped key", func(r *envelope.Record) { r.Wrapped = append(r.Wrapped, 0) }},
 		{"no wrapped key", func(r *envelope.Record) { r.Wrapped = nil }},
 	}
+	if rec.State == envelope.StateScheduled {
+		all = append(all,
+			stale{"an earlier time to destroy it", func(r *envelope.Record) { r.DestroyAfter = r.DestroyAfter.Add(-time.Second) }},
+			stale{"no time to destroy it", func(r *envelope.Record) { r.DestroyAfter = time.Time{} }},
+		)
+	} else {
+		all = append(all, stale{"a time to destroy it", func(r *envelope.Record) { r.DestroyAfter = r.Created }})
+	}
 	for _, state := range append([]envelope.State{"", envelope.StatePending}, reached...) {
 		if state != rec.State {
 			all = append(all, stale{fmt.Sprintf("the state %q", state), func(r *envelope.Record) { r.State = state }})
@@ -50,8 +58,8 @@ func stales(rec *envelope.Record) []stale {
 	return all
 }
 
-// updateCompares: RootKey, Wrapped and State must be what the store has, and no
-// other member need be.
+// updateCompares: RootKey, Wrapped, State and DestroyAfter must be what the store
+// has, and no other member need be.
 func updateCompares(p *probe) error {
 	for _, state := range living {
 		rec, err := p.inState(p.scope("is "+string(state)), envelope.PurposeData, state)
@@ -71,7 +79,7 @@ func updateCompares(p *probe) error {
 		old := p.record(rec.Scope, rec.Purpose)
 		old.KeyID, old.RootKey, old.Wrapped, old.State = rec.KeyID, rec.RootKey, rec.Wrapped, rec.State
 		old.Created, old.NotAfter, old.Budget = old.Created.Add(-time.Hour), time.Time{}, 7
-		old.DestroyAfter, old.Change = old.Created, envelope.Change{By: "nobody"}
+		old.DestroyAfter, old.Change = rec.DestroyAfter, envelope.Change{By: "nobody"}
 		if err := p.update(&old, &next); err != nil {
 			return fmt.Errorf("members that aren't compared differ: %w", err)
 		}

@@ -1,6 +1,7 @@
 // Command quickstart shows fieldcrypt at work on a real SQLite database: what
 // goes in, what the database holds, what comes back, what is refused, and what
-// it costs in calls to the key service. Its flag -h shows how to run it.
+// it costs in calls to the key service. The data keys are in a key store in the
+// same database. Its flag -h shows how to run it.
 package main
 
 import (
@@ -17,6 +18,8 @@ import (
 
 	_ "modernc.org/sqlite"
 
+	"github.com/fieldcrypt/fieldcrypt-go/envelope"
+	"github.com/fieldcrypt/fieldcrypt-go/envelope/sqlstore"
 	"github.com/fieldcrypt/fieldcrypt-go/fieldcrypt"
 )
 
@@ -54,14 +57,14 @@ func run(ctx context.Context, out io.Writer, args []string) (err error) {
 	path := filepath.Join(o.dir, "crm.db")
 	_, err = os.Stat(path)
 	again := err == nil
-	db, err := sql.Open("sqlite", path)
+	db, err := sql.Open("sqlite", path+"?_pragma=busy_timeout(5000)")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	before := "" // the root key of an earlier run's rows
+	before, inline := "", false // the root key of an earlier run's rows, and how they are sealed
 	if again {
-		if before, err = rootKeyOf(ctx, db); err != nil {
+		if before, inline, err = sealedUnder(ctx, db); err != nil {
 			return fmt.Errorf("%s: %w", path, err)
 		}
 	}
@@ -69,16 +72,21 @@ func run(ctx context.Context, out io.Writer, args []string) (err error) {
 	if err != nil {
 		return err
 	}
-	crypt, err := fieldcrypt.New(provider, fieldcrypt.RootKeys{Seal: rootKey}, nil)
+	// The key store is in the database of the rows: one backup has both.
+	keys, err := sqlstore.Open(ctx, db, sqlstore.SQLite, nil)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, crypt.Close()) }()
-
-	demo, err := newTour(ctx, out, crypt, db)
+	process := func() (*fieldcrypt.Crypt, error) {
+		return fieldcrypt.New(provider, fieldcrypt.RootKeys{Seal: rootKey}, &fieldcrypt.Options{
+			Envelope: envelope.Options{Store: keys, AllowInline: inline},
+		})
+	}
+	demo, err := newTour(ctx, out, process, keys, db)
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, demo.crypt.Close()) }()
 	fmt.Fprintf(out, "root key  %s\n", rootKey)
 	fmt.Fprintf(out, "database  %s%s\n", path, note)
 	return demo.run(ctx)

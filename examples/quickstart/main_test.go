@@ -23,8 +23,13 @@ var promised = []string{
 	"the rest of the page still reads: Ada's phone is +44 20 7946 0001",
 	"copies Edsger's sensitive cells over Ada's",
 	"the rest of the page still reads: Grace's e-mail is grace@example.com",
+	"Ada      is sealed with data key",
+	", which is retired\n",
 	"Barbara  is sealed with data key",
-	"generate a data key       3",
+	", which is active\n",
+	"it reads 4 contacts and gives Ada another e-mail address",
+	"generate a data key       3            0\n",
+	"unwrap a data key         0            3\n",
 }
 
 func quickstart(t *testing.T, args ...string) string {
@@ -40,8 +45,14 @@ func requireTour(t *testing.T, out string) {
 		require.Contains(t, out, want)
 	}
 	require.Equal(t, 4, strings.Count(out, "REFUSED"))
-	// One cell with a bit flipped, and both that came from another row.
-	require.Equal(t, 3, strings.Count(out, "not authentic"))
+	// One cell with a bit flipped, and both that came from another row, whose
+	// data key isn't acme's.
+	require.Equal(t, 1, strings.Count(out, "not authentic"))
+	require.Equal(t, 2, strings.Count(out, "data key not found"))
+	require.Regexp(t, `email +phone\n  1 +acme +Ada +fc0101[0-9a-f]+…[0-9a-f]{16} \(79 bytes\) `, out, "15 bytes and 64")
+	for _, tenant := range []string{"acme", "globex"} {
+		require.Regexp(t, `\n  `+tenant+` +default +[0-9a-f]{8}… +active +[0-9a-f]+…[0-9a-f]{16} \(\d+ bytes\)\n`, out)
+	}
 	require.Equal(t, 2, strings.Count(out, "open Contacts.email (tenant \"acme\""))
 	require.Equal(t, 1, strings.Count(out, "open Contacts.phone (tenant \"acme\""))
 }
@@ -53,15 +64,17 @@ func TestTour(t *testing.T) {
 	stored, err := os.ReadFile(filepath.Join(dir, "crm.db"))
 	require.NoError(t, err)
 	require.Contains(t, string(stored), "Barbara", "the control: what isn't marked is there to be read")
-	for _, secret := range []string{"ada@example.com", "barbara@example.com", "7946 0001"} {
+	require.Contains(t, string(stored), "fieldcrypt_keys")
+	for _, secret := range []string{"ada@example.com", "lovelace@example.com", "barbara@example.com", "7946 0001"} {
 		require.NotContains(t, string(stored), secret)
 	}
 
 	again := quickstart(t, "-dir", dir)
 	require.Contains(t, again, "4 contacts are here from an earlier run")
+	require.Contains(t, again, "ada.lovelace@example.com")
 	require.Contains(t, again, "barbara@example.com")
-	require.Contains(t, again, "generate a data key       0")
-	require.Contains(t, again, "unwrap a data key         3")
+	require.Contains(t, again, "generate a data key       0\n")
+	require.Contains(t, again, "unwrap a data key         3\n")
 }
 
 func TestTourInATemporaryFolder(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/fieldcrypt/fieldcrypt-go/envelope"
+	"github.com/fieldcrypt/fieldcrypt-go/envelope/sqlstore"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider/awskms"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider/localkms"
@@ -59,22 +60,35 @@ func openKeyFile(path string, again bool, before string) (kmsprovider.Provider, 
 	return provider, provider.RootKey(), nil
 }
 
-// rootKeyOf returns the root key that an earlier run's rows are sealed under,
-// or "" if there are none.
-func rootKeyOf(ctx context.Context, db *sql.DB) (string, error) {
+// sealedUnder returns the root key that an earlier run's rows are sealed under,
+// or "" if there are none, and whether they carry their data keys inline, as
+// rows do that were written before this program had a key store.
+func sealedUnder(ctx context.Context, db *sql.DB) (rootKey string, inline bool, err error) {
 	var tables int
-	err := db.QueryRowContext(ctx, `SELECT count(*) FROM sqlite_master WHERE name = 'contacts'`).Scan(&tables)
+	err = db.QueryRowContext(ctx, `SELECT count(*) FROM sqlite_master WHERE name = 'contacts'`).Scan(&tables)
 	if err != nil || tables == 0 {
-		return "", err
+		return "", false, err
 	}
+	var tenant string
 	var sealed []byte
-	err = db.QueryRowContext(ctx, `SELECT email FROM contacts WHERE email IS NOT NULL LIMIT 1`).Scan(&sealed)
+	err = db.QueryRowContext(ctx, `SELECT tenant, email FROM contacts WHERE email IS NOT NULL LIMIT 1`).Scan(&tenant, &sealed)
 	if errors.Is(err, sql.ErrNoRows) {
-		return "", nil
+		return "", false, nil
 	}
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
 	info, err := envelope.Inspect(sealed) // needs no key
-	return info.RootKey, err
+	if err != nil || info.Mode == envelope.ModeInline {
+		return info.RootKey, true, err
+	}
+	keys, err := sqlstore.Open(ctx, db, sqlstore.SQLite, &sqlstore.Options{NoMigrate: true})
+	if err != nil {
+		return "", false, err
+	}
+	rec, err := keys.Get(ctx, envelope.Scope{Tenant: tenant}, envelope.PurposeData, info.KeyID)
+	if err != nil {
+		return "", false, fmt.Errorf("%w: rows are here and the data key of one of them isn't: %s", err, misplaced)
+	}
+	return rec.RootKey, false, nil
 }

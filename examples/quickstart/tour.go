@@ -9,6 +9,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/fieldcrypt/fieldcrypt-go/envelope"
+	"github.com/fieldcrypt/fieldcrypt-go/envelope/sqlstore"
 	"github.com/fieldcrypt/fieldcrypt-go/fieldcrypt"
 )
 
@@ -23,30 +24,49 @@ type Contact struct {
 
 type tour struct {
 	out      io.Writer
+	process  func() (*fieldcrypt.Crypt, error)
+	keys     *sqlstore.Store
+	db       *sql.DB
 	crypt    *fieldcrypt.Crypt
 	contacts *fieldcrypt.Records[Contact]
-	db       *sql.DB
 	step     int
 }
 
-func newTour(ctx context.Context, out io.Writer, crypt *fieldcrypt.Crypt, db *sql.DB) (*tour, error) {
-	contacts, err := fieldcrypt.For[Contact](crypt)
-	if err != nil {
+func newTour(ctx context.Context, out io.Writer, process func() (*fieldcrypt.Crypt, error), keys *sqlstore.Store, db *sql.DB) (t *tour, err error) {
+	t = &tour{out: out, process: process, keys: keys, db: db}
+	if err := t.start(); err != nil {
 		return nil, err
 	}
-	columns, err := contacts.ColumnDefs(fieldcrypt.SQLite)
+	if err := t.createTable(ctx); err != nil {
+		return nil, errors.Join(err, t.crypt.Close())
+	}
+	return t, nil
+}
+
+// start makes what a process makes once. It has no data key in memory then.
+func (t *tour) start() (err error) {
+	if t.crypt, err = t.process(); err != nil {
+		return err
+	}
+	if t.contacts, err = fieldcrypt.For[Contact](t.crypt); err != nil {
+		return errors.Join(err, t.crypt.Close())
+	}
+	return nil
+}
+
+func (t *tour) createTable(ctx context.Context) error {
+	columns, err := t.contacts.ColumnDefs(fieldcrypt.SQLite)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	table := `CREATE TABLE IF NOT EXISTS contacts (id INTEGER PRIMARY KEY, tenant TEXT NOT NULL, name TEXT NOT NULL`
 	for _, c := range columns {
 		table += ", " + c.String() // with a CHECK that only an envelope passes
 	}
-	_, err = db.ExecContext(ctx, table+`)`)
-	if err != nil {
-		return nil, fmt.Errorf("create the table: %w", err)
+	if _, err = t.db.ExecContext(ctx, table+`)`); err != nil {
+		return fmt.Errorf("create the table: %w", err)
 	}
-	return &tour{out: out, crypt: crypt, contacts: contacts, db: db}, nil
+	return nil
 }
 
 func (t *tour) run(ctx context.Context) error {
@@ -59,17 +79,17 @@ func (t *tour) run(ctx context.Context) error {
 		if err := t.show(ctx); err != nil {
 			return err
 		}
-		return t.bill()
+		return t.bill(t.crypt.Stats())
 	}
 	steps := []func(context.Context) error{
-		t.insert, t.showStored, t.readBack, t.refusePlaintext, t.refuseTampered, t.refuseForeign, t.rotate,
+		t.insert, t.showStored, t.readBack, t.refusePlaintext, t.refuseTampered, t.refuseForeign, t.rotate, t.restart,
 	}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
 			return err
 		}
 	}
-	return t.bill()
+	return nil
 }
 
 func (t *tour) insert(ctx context.Context) error {
@@ -103,7 +123,7 @@ func save(ctx context.Context, tx *sql.Tx, c *Contact) error {
 }
 
 func (t *tour) showStored(ctx context.Context) error {
-	t.say("What the database holds")
+	t.say("What the database holds: each value in an envelope, which is 64 bytes longer")
 	rows, err := t.db.QueryContext(ctx, `SELECT id, tenant, name, email, phone FROM contacts ORDER BY id`)
 	if err != nil {
 		return err
@@ -119,10 +139,21 @@ func (t *tour) showStored(ctx context.Context) error {
 		}
 		fmt.Fprintf(w, "  %d\t%s\t%s\t%s\t%s\n", id, tenant, name, brief(email), brief(phone))
 	}
-	return errors.Join(rows.Err(), w.Flush())
+	if err := errors.Join(rows.Err(), rows.Close(), w.Flush()); err != nil {
+		return err
+	}
+	fmt.Fprintf(t.out, "  and the data keys, in the key store's table, wrapped by the root key:\n")
+	w = t.table("tenant", "class", "key ID", "state", "wrapped key")
+	for rec, err := range envelope.List(ctx, t.keys, envelope.Filter{}) {
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(w, "  %s\t%s\t%x…\t%s\t%s\n", rec.Scope.Tenant, rec.Scope.Class, rec.KeyID[:4], rec.State, brief(rec.Wrapped))
+	}
+	return w.Flush()
 }
 
-// brief shows the start of an envelope and its end, where the ciphertext is.
+// brief shows the start and the end of an envelope or a wrapped key.
 func brief(b []byte) string {
 	if b == nil {
 		return "NULL"
@@ -255,7 +286,8 @@ func (t *tour) stillReads(what, value string, err error) error {
 
 func (t *tour) rotate(ctx context.Context) error {
 	t.say("The data key of acme is rotated; what was sealed before still opens")
-	if _, err := t.crypt.Rotate(ctx, fieldcrypt.Scope{Tenant: "acme"}); err != nil {
+	acme := fieldcrypt.Scope{Tenant: "acme"}
+	if _, err := t.crypt.Rotate(ctx, acme); err != nil {
 		return err
 	}
 	barbara := Contact{ID: 5, Tenant: "acme", Name: "Barbara", Email: fieldcrypt.Of("barbara@example.com")}
@@ -282,17 +314,60 @@ func (t *tour) rotate(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(t.out, "  %-8s is sealed with data key %x…\n", name, info.KeyID[:4])
+		rec, err := t.keys.Get(ctx, acme, envelope.PurposeData, info.KeyID)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(t.out, "  %-8s is sealed with data key %x…, which is %s\n", name, info.KeyID[:4], rec.State)
 	}
 	return t.show(ctx)
 }
 
-func (t *tour) bill() error {
+// restart is the next start of the program, with what the database has.
+func (t *tour) restart(ctx context.Context) error {
+	t.say("The program starts again: the data keys are in the key store")
+	first := t.crypt.Stats()
+	if err := t.crypt.Close(); err != nil {
+		return err
+	}
+	if err := t.start(); err != nil {
+		return err
+	}
+	contacts, err := t.load(ctx)
+	if err != nil {
+		return err
+	}
+	if err := t.contacts.DecryptAll(ctx, contacts); err != nil {
+		return err
+	}
+	ada := &contacts[0]
+	ada.Email.Set("ada.lovelace@example.com")
+	if err := t.contacts.Encrypt(ctx, ada); err != nil {
+		return err
+	}
+	if _, err := t.db.ExecContext(ctx, `UPDATE contacts SET email = ? WHERE id = ?`, ada.Email, ada.ID); err != nil {
+		return err
+	}
+	fmt.Fprintf(t.out, "  it reads %d contacts and gives Ada another e-mail address\n", len(contacts))
+	return t.bill(first, t.crypt.Stats())
+}
+
+func (t *tour) bill(starts ...envelope.Stats) error {
 	t.say("What it cost")
-	stats := t.crypt.Stats()
-	w := t.table("calls to the key service", "")
-	fmt.Fprintf(w, "  generate a data key\t%d\n", stats.GenerateDataKey)
-	fmt.Fprintf(w, "  unwrap a data key\t%d\n", stats.Unwrap)
+	names := []string{"calls to the key service", "first start", "second start"}
+	if len(starts) == 1 {
+		names = []string{names[0], "this start"}
+	}
+	w := t.table(names...)
+	fmt.Fprint(w, "  generate a data key")
+	for _, s := range starts {
+		fmt.Fprintf(w, "\t%d", s.GenerateDataKey)
+	}
+	fmt.Fprint(w, "\n  unwrap a data key")
+	for _, s := range starts {
+		fmt.Fprintf(w, "\t%d", s.Unwrap)
+	}
+	fmt.Fprintln(w)
 	return w.Flush()
 }
 

@@ -9,31 +9,11 @@ package primitives
 import (
 	"crypto/aes"
 	"crypto/cipher"
-	"crypto/hkdf"
-	"crypto/hmac"
-	"crypto/sha256"
 	"fmt"
 )
 
 // GCMKeySize is the length in bytes of a key of AES-256.
 const GCMKeySize = 32
-
-// Derive returns n bytes, at most 8,160, of HKDF-SHA256 (RFC 5869) of a secret,
-// with an empty salt. The caller wipes them.
-func Derive(secret []byte, info string, n int) ([]byte, error) {
-	key, err := hkdf.Key(sha256.New, secret, nil, info, n)
-	if err != nil {
-		return nil, fmt.Errorf("derive %d bytes with HKDF-SHA256: %w", n, err)
-	}
-	return key, nil
-}
-
-// MAC returns HMAC-SHA256 (FIPS 198-1), whole.
-func MAC(key, message []byte) [sha256.Size]byte {
-	mac := hmac.New(sha256.New, key)
-	mac.Write(message)
-	return [sha256.Size]byte(mac.Sum(nil))
-}
 
 // NewGCM returns AES-256-GCM (NIST SP 800-38D) with a tag of 16 bytes. Seal
 // draws a random nonce of 12 bytes and puts it first; Open takes it from there.
@@ -43,6 +23,7 @@ func NewGCM(key []byte) (cipher.AEAD, error) {
 	if len(key) != GCMKeySize {
 		return nil, fmt.Errorf("AES-256-GCM with a key of %d bytes, it must be %d", len(key), GCMKeySize)
 	}
+	defer wipeStack()
 	block, err := aes.NewCipher(key)
 	if err != nil {
 		return nil, fmt.Errorf("aes: %w", err)

@@ -1,6 +1,9 @@
 package primitives
 
-import "reflect"
+import (
+	"reflect"
+	"regexp"
+)
 
 // Wipe overwrites the expanded AES key schedule inside a cipher of crypto/aes
 // or crypto/cipher, which offer no way to do so. The first 32 bytes of an
@@ -15,8 +18,33 @@ func Wipe(c any) {
 	if v.Kind() != reflect.Pointer || v.IsNil() || v.Type().Elem().Kind() != reflect.Struct {
 		return
 	}
-	switch v.Type().Elem().PkgPath() {
-	case "crypto/internal/fips140/aes", "crypto/internal/fips140/aes/gcm":
+	switch fipsPackage(v.Type().Elem()) {
+	case "aes", "aes/gcm":
 		reflect.NewAt(v.Type().Elem(), v.UnsafePointer()).Elem().SetZero()
 	}
 }
+
+// fipsPackage names the package of the standard library's FIPS 140-3 module that
+// a type is of, or is empty. Programs that are built with GOFIPS140, for the
+// certified module among others, have the module's version in the path.
+func fipsPackage(t reflect.Type) string {
+	found := inFIPSModule.FindStringSubmatch(t.PkgPath())
+	if found == nil {
+		return ""
+	}
+	return found[1]
+}
+
+var inFIPSModule = regexp.MustCompile(`^crypto/internal/fips140/(?:v[0-9][^/]*/)?(.+)$`)
+
+// wipeStack overwrites the part of the stack that functions called before it, by
+// the same caller, have used: the standard library's leave keys there.
+//
+//go:noinline
+func wipeStack() {
+	var used [4 << 10]byte
+	overwrite(used[:])
+}
+
+//go:noinline
+func overwrite(b []byte) { clear(b) }

@@ -18,7 +18,8 @@
 //
 // The caller needs kms:GenerateDataKey, kms:Decrypt and kms:DescribeKey, and
 // for a change of root keys kms:ReEncryptFrom and kms:ReEncryptTo. Only data
-// keys that come from another key service need kms:Encrypt.
+// keys that come from another key service need kms:Encrypt. [Provider.Policy]
+// writes this down for given root keys.
 //
 // # Errors
 //
@@ -98,12 +99,14 @@ type Options struct {
 }
 
 // A Provider makes and unwraps data keys with AWS KMS. It implements
-// kmsprovider.Provider, Rewrapper, Wrapper, Checker and Resolver, is safe for
-// concurrent use, and prints neither credentials nor settings.
+// kmsprovider.Provider, Rewrapper, Wrapper, Checker, Resolver, Examiner and
+// PolicyWriter, is safe for concurrent use, and prints neither credentials nor
+// settings.
 type Provider struct {
 	client           *kms.Client
 	region           string
-	endpoint         string // scheme and host, for printing
+	endpoint         string // scheme and host
+	role             string // the ARN of the role to assume, if there is one
 	replicas         map[string]string
 	unreachableAfter time.Duration
 	throttledFor     time.Duration
@@ -112,11 +115,13 @@ type Provider struct {
 }
 
 var (
-	_ kmsprovider.Provider  = (*Provider)(nil)
-	_ kmsprovider.Rewrapper = (*Provider)(nil)
-	_ kmsprovider.Wrapper   = (*Provider)(nil)
-	_ kmsprovider.Checker   = (*Provider)(nil)
-	_ kmsprovider.Resolver  = (*Provider)(nil)
+	_ kmsprovider.Provider     = (*Provider)(nil)
+	_ kmsprovider.Rewrapper    = (*Provider)(nil)
+	_ kmsprovider.Wrapper      = (*Provider)(nil)
+	_ kmsprovider.Checker      = (*Provider)(nil)
+	_ kmsprovider.Resolver     = (*Provider)(nil)
+	_ kmsprovider.Examiner     = (*Provider)(nil)
+	_ kmsprovider.PolicyWriter = (*Provider)(nil)
 )
 
 // Open returns a Provider with the default AWS configuration: environment,
@@ -188,6 +193,7 @@ func newProvider(cfg aws.Config, o Options) (*Provider, error) {
 		client:           client,
 		region:           client.Options().Region,
 		endpoint:         endpoint.Scheme + "://" + endpoint.Host,
+		role:             o.AssumeRoleARN,
 		unreachableAfter: cmp.Or(o.UnreachableAfter, defaultUnreachableAfter),
 		throttledFor:     cmp.Or(o.ThrottledFor, defaultThrottledFor),
 		pins:             pins{keys: map[string]name{}, flights: map[string]*flight{}},
@@ -236,5 +242,9 @@ func (p *Provider) describe() string {
 	if p == nil {
 		return "awskms.Provider(nil)"
 	}
-	return "awskms.Provider(" + p.region + ", " + p.endpoint + ")"
+	as := ""
+	if p.role != "" { // two that differ in nothing else are common
+		as = ", as " + printable(p.role)
+	}
+	return "awskms.Provider(" + p.region + ", " + p.endpoint + as + ")"
 }

@@ -133,8 +133,8 @@ func classifyAPI(op operation, api smithy.APIError, err error) failure {
 	_, timedOut := retry.DefaultRetryableErrorCodes[code]
 	status := statusOf(err)
 	switch {
-	case code == "KMSInvalidStateException" && passing(api.ErrorMessage()):
-		f = failure{class: kmsprovider.ErrUnavailable, what: "the root key is not available for now", advice: "look at the key's state, and at its custom key store's connection"}
+	case code == "KMSInvalidStateException":
+		f = invalidState(api.ErrorMessage())
 	case known:
 	case throttled || status == http.StatusTooManyRequests:
 		f = failure{class: kmsprovider.ErrThrottled, what: "throttled", advice: throttledAdvice}
@@ -152,28 +152,63 @@ func classifyAPI(op operation, api smithy.APIError, err error) failure {
 	}
 	var skew interface{ RetryableError() bool }
 	f.skewed = errors.Is(f.class, kmsprovider.ErrDenied) && errors.As(err, &skew) && skew.RetryableError()
-	f.detail = printable(code + ": " + api.ErrorMessage())
+	message := api.ErrorMessage()
 	f.cause = err
+	if echoes(message) {
+		message = "its message holds what the request was signed with, and isn't shown"
+		f.cause = &smithy.GenericAPIError{Code: code, Message: message}
+	}
+	f.detail = printable(code + ": " + message)
 	return f
 }
 
-// passing reports whether a KMSInvalidStateException is about a state that ends
-// by itself or with a connection: KMS gives the same code for a key that is
-// pending deletion and for one whose custom key store is disconnected. What it
-// doesn't say clearly is taken for a refusal.
-func passing(message string) bool {
+// echoes reports a message that repeats the request's headers, as AWS's about
+// wrong signatures do: they hold the session token.
+func echoes(message string) bool {
 	message = strings.ToLower(message)
-	for _, lasting := range []string{"pending deletion", "pendingdeletion", "pending replica deletion", "pendingreplicadeletion", "pending import", "pendingimport", "disabled"} {
-		if strings.Contains(message, lasting) {
-			return false
-		}
-	}
-	for _, state := range []string{"custom key store", "external key store", "unavailable", "creating", "updating"} {
-		if strings.Contains(message, state) {
+	for _, words := range []string{"x-amz-security-token", "canonical string", "authorization header"} {
+		if strings.Contains(message, words) {
 			return true
 		}
 	}
 	return false
+}
+
+// states tells by words in a message what a KMSInvalidStateException is about.
+// KMS gives the same code for a key that is pending deletion, for one whose
+// custom key store is disconnected, and for all that an external key store
+// answers: also that its owner has revoked the key. The first that matches counts:
+// a refusal before an outage.
+var states = []struct {
+	words []string
+	failure
+}{
+	{[]string{"pending deletion", "pendingdeletion", "pending replica deletion", "pendingreplicadeletion", "pending import", "pendingimport", "disabled"},
+		refusals["KMSInvalidStateException"]},
+	{[]string{"denied access", "could not authenticate"},
+		failure{class: kmsprovider.ErrDenied, what: "the external key store refused the call", advice: "its owner decides who may use the key"}},
+	{[]string{"not enabled", "could not find the external key", "does not support"},
+		failure{class: kmsprovider.ErrKeyUnusable, what: "the external key of the root key can't be used", advice: "its owner can enable it in the external key manager"}},
+	{[]string{"ciphertext"},
+		refusals["InvalidCiphertextException"]},
+	{[]string{"high request rate"},
+		failure{class: kmsprovider.ErrThrottled, what: "throttled by the external key store", advice: throttledAdvice}},
+	{[]string{"custom key store", "external key store", "unavailable", "creating", "updating"},
+		failure{class: kmsprovider.ErrUnavailable, what: "the root key is not available for now", advice: "look at the key's state, and at its custom key store's connection"}},
+}
+
+// invalidState judges a KMSInvalidStateException. What it doesn't say clearly is
+// taken for a refusal.
+func invalidState(message string) failure {
+	message = strings.ToLower(message)
+	for _, s := range states {
+		for _, words := range s.words {
+			if strings.Contains(message, words) {
+				return s.failure
+			}
+		}
+	}
+	return refusals["KMSInvalidStateException"]
 }
 
 // statusOf returns the HTTP status of the answer that err is about, or 0.

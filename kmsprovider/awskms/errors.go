@@ -31,6 +31,7 @@ var (
 	opEncrypt   = operation{"encrypt a data key", "kms:Encrypt"}
 	opCheck     = operation{"check", "kms:DescribeKey"}
 	opResolve   = operation{"resolve", "kms:DescribeKey"}
+	opExamine   = operation{"examine", ""}
 )
 
 // A callError is every error of a Provider's methods. Its chain holds the
@@ -45,7 +46,7 @@ type callError struct {
 func (e *callError) Error() string {
 	var b strings.Builder
 	preposition := " under "
-	if e.op == opCheck || e.op == opResolve {
+	if e.op == opCheck || e.op == opResolve || e.op == opExamine {
 		preposition = " "
 	}
 	fmt.Fprintf(&b, "awskms: %s%s%s: %s", e.op.verb, preposition, printable(e.rootKey), e.what)

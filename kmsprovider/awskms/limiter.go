@@ -183,7 +183,7 @@ func (l *limiter) next(now time.Time) (at int, due time.Time) {
 	common := l.all.due(now)
 	for i, w := range l.waiting {
 		own := l.keys[w.rootKey]
-		if own == nil || !own.fresh(now) {
+		if own == nil || !own.fresh(now) && !own.due(now).After(now) {
 			return i, common
 		}
 		if when := own.due(now); at < 0 || when.Before(due) && due.After(now) {

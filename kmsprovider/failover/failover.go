@@ -54,7 +54,7 @@ func (o *Options) withDefaults() (Options, error) {
 
 // A Provider stands for several providers. It implements kmsprovider.Provider,
 // Rewrapper, Wrapper, Checker and Resolver: the optional ones as far as its
-// providers do. It is safe for concurrent use.
+// providers do. It is a kmsprovider.Group, and safe for concurrent use.
 type Provider struct {
 	opts Options
 
@@ -68,6 +68,7 @@ var (
 	_ kmsprovider.Wrapper   = (*Provider)(nil)
 	_ kmsprovider.Checker   = (*Provider)(nil)
 	_ kmsprovider.Resolver  = (*Provider)(nil)
+	_ kmsprovider.Group     = (*Provider)(nil)
 )
 
 // New returns a Provider that asks the given ones, in that order. All of them
@@ -213,6 +214,16 @@ func (p *Provider) Resolve(ctx context.Context, rootKey string) (string, error) 
 		return r.Resolve(ctx, rootKey)
 	}
 	return rootKey, nil
+}
+
+// Behind implements kmsprovider.Group: all providers, in the order they were given
+// to [New]. All of them may be called for any root key.
+func (p *Provider) Behind(string) []kmsprovider.Provider {
+	all := make([]kmsprovider.Provider, 0, len(p.endpoints))
+	for _, e := range p.endpoints {
+		all = append(all, e.provider)
+	}
+	return all
 }
 
 // Format implements fmt.Formatter.

@@ -37,6 +37,13 @@
 // keys, whatever fails. A tenant opens under its own region's root keys and,
 // since it says so in so many words, those of the regions it moved from.
 //
+// # Moves
+//
+// A tenant that moves opens under the root key it had for as long as its rule says
+// From. What it seals goes under the new region's root key from its next data key
+// on: call Rotate of its scopes, and then Rewrap. Without From its data keys under
+// the former root key leave memory within the key ring's CacheTTL.
+//
 // # A tenant's own root key
 //
 // A key in the tenant's own account is one more region, with a provider that has

@@ -15,8 +15,9 @@ import (
 )
 
 // ErrNoRegion says that a tenant has no home, so that there is no root key for
-// its data. No call was made.
-var ErrNoRegion = errors.New("no region for this tenant")
+// its data. No call was made. It is a kmsprovider.ErrKeyUnusable, so that a key
+// ring ends the keys of a tenant that lost its home.
+var ErrNoRegion = fmt.Errorf("no region for this tenant: %w", kmsprovider.ErrKeyUnusable)
 
 // RootKeys names the root keys for a tenant's data keys, by canonical URI.
 // envelope.RootKeysByTenant takes the function that returns it.
@@ -28,17 +29,19 @@ type RootKeys struct {
 // A Router says which root keys are for a tenant, and calls each where it may be
 // called. It implements kmsprovider.Provider, Rewrapper, Wrapper, Checker and
 // Resolver: the optional ones as far as the providers behind a root key do. It
-// is safe for concurrent use.
+// is a kmsprovider.Group and RootKeyLister, and safe for concurrent use.
 type Router struct {
 	routes atomic.Pointer[routes]
 }
 
 var (
-	_ kmsprovider.Provider  = (*Router)(nil)
-	_ kmsprovider.Rewrapper = (*Router)(nil)
-	_ kmsprovider.Wrapper   = (*Router)(nil)
-	_ kmsprovider.Checker   = (*Router)(nil)
-	_ kmsprovider.Resolver  = (*Router)(nil)
+	_ kmsprovider.Provider      = (*Router)(nil)
+	_ kmsprovider.Rewrapper     = (*Router)(nil)
+	_ kmsprovider.Wrapper       = (*Router)(nil)
+	_ kmsprovider.Checker       = (*Router)(nil)
+	_ kmsprovider.Resolver      = (*Router)(nil)
+	_ kmsprovider.Group         = (*Router)(nil)
+	_ kmsprovider.RootKeyLister = (*Router)(nil)
 )
 
 // New returns a Router, or an error that lists all that is wrong with the
@@ -94,6 +97,29 @@ func (r *Router) Region(tenant string) (string, error) {
 
 // URIs returns all root keys of the configuration, in its order.
 func (r *Router) URIs() []string { return slices.Clone(r.routes.Load().uris) }
+
+// ListRootKeys implements kmsprovider.RootKeyLister: what [Router.URIs] returns,
+// by what the regions use it for.
+func (r *Router) ListRootKeys() (seal, open []string) {
+	rs := r.routes.Load()
+	for _, uri := range rs.uris {
+		if rs.regions[rs.byURI[uri].region].RootKey == uri {
+			seal = append(seal, uri)
+		} else {
+			open = append(open, uri)
+		}
+	}
+	return seal, open
+}
+
+// Behind implements kmsprovider.Group: the providers that may be called for a root
+// key, in the order of [Region.Call].
+func (r *Router) Behind(rootKey string) []kmsprovider.Provider {
+	if rt := r.routes.Load().byURI[rootKey]; rt != nil {
+		return slices.Clone(rt.places)
+	}
+	return nil
+}
 
 // Health tells how the providers of a root key have done, in the order of
 // [Region.Call]. It is nil for a root key with one provider, or none.

@@ -41,6 +41,7 @@ func TestRootKeysOfTenants(t *testing.T) {
 	for _, tenant := range []string{"", "Acme", "acme ", "globex2", "us", "de-x", "us-/x"} {
 		_, err := r.RootKeys(tenant)
 		require.ErrorIs(t, err, residency.ErrNoRegion, tenant)
+		require.ErrorIs(t, err, kmsprovider.ErrKeyUnusable, "it ends the keys of a tenant that lost its home")
 	}
 	require.Equal(t, [3]int{}, w.calls())
 }

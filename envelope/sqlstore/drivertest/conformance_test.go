@@ -29,5 +29,6 @@ func TestConformance(t *testing.T) { everywhere(t, conforms) }
 
 // Nothing is set: no busy_timeout, and the journal that makes readers wait.
 func TestConformanceOfPlainSQLite(t *testing.T) {
-	conforms(t, sqliteFile(t, "synchronous(OFF)"))
+	t.Parallel()
+	sqliteFile(t, "synchronous(OFF)").behaves(t)
 }

@@ -52,9 +52,32 @@ func (d database) store(t testing.TB) *sqlstore.Store {
 	return s
 }
 
-// everywhere runs a test on each database of this run.
+// everywhere runs a test on each database of this run, beside other tests.
 func everywhere(t *testing.T, test func(t *testing.T, d database)) {
+	t.Helper()
+	t.Parallel()
+	for name, make := range databases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, make(t))
+		})
+	}
+}
+
+// everywhereAlone is everywhere for tests that measure time, or keep the machine
+// busy.
+func everywhereAlone(t *testing.T, test func(t *testing.T, d database)) {
+	t.Helper()
 	for name, make := range databases {
 		t.Run(name, func(t *testing.T) { test(t, make(t)) })
 	}
+}
+
+// server is the run's PostgreSQL, or else a file of SQLite, for what takes long.
+func server(t testing.TB) database {
+	t.Helper()
+	if postgres, ok := databases["postgres"]; ok {
+		return postgres(t)
+	}
+	return databases["sqlite"](t)
 }

@@ -3,7 +3,6 @@ package drivertest
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -13,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/fieldcrypt/fieldcrypt-go/envelope"
+	"github.com/fieldcrypt/fieldcrypt-go/internal/scoreboard"
 )
 
 // A walk does the same random steps in two stores.
@@ -31,15 +31,8 @@ type walk struct {
 // in memory, and wants the same answers from both.
 func TestAsInMemory(t *testing.T) {
 	everywhere(t, func(t *testing.T, d database) {
-		seed := rand.Uint64()
-		t.Logf("seed %d", seed)
-		w := &walk{
-			t: t, ctx: t.Context(), rand: rand.New(rand.NewPCG(seed, 0)), store: d.store(t), model: envelope.NewMemoryStore(),
-			outcomes: map[string]int{}, statesSeen: map[envelope.State]int{},
-		}
-		for range 4000 {
-			w.step()
-		}
+		w := newWalk(t, d.store(t))
+		w.steps(scoreboard.Count(1500, 6000))
 		// The control: the walk came by all that can happen.
 		for _, what := range []string{
 			"Activate: done", "Activate: conflict", "Insert: done", "Insert: conflict", "Update: done", "Update: conflict", "Update: not found",
@@ -54,6 +47,22 @@ func TestAsInMemory(t *testing.T) {
 	})
 }
 
+func newWalk(t *testing.T, store envelope.KeyStore) *walk {
+	t.Helper()
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	return &walk{
+		t: t, ctx: t.Context(), rand: rand.New(rand.NewPCG(seed, 0)), store: store, model: envelope.NewMemoryStore(),
+		outcomes: map[string]int{}, statesSeen: map[envelope.State]int{},
+	}
+}
+
+func (w *walk) steps(n int) {
+	for range n {
+		w.step()
+	}
+}
+
 var states = []envelope.State{
 	envelope.StatePending, envelope.StateActive, envelope.StateRetired, envelope.StateSuspended, envelope.StateScheduled, envelope.StateDestroyed,
 }
@@ -66,7 +75,7 @@ func (w *walk) name() (envelope.Scope, envelope.Purpose) {
 }
 
 func (w *walk) record() envelope.Record {
-	rec := made("x", w.rand.IntN(1000))
+	rec := made("x", w.rand.IntN(150))
 	rec.Scope, rec.Purpose = w.name()
 	rec.RootKey = pick(w.rand, []string{"example-kms://eu", "example-kms://us", "example-kms://us "})
 	rec.Wrapped = slices.Clone(pick(w.rand, [][]byte{{1}, {1, 0}, {1, 32}, make([]byte, 6144)}))
@@ -206,7 +215,7 @@ func (w *walk) page() {
 	got, err := w.store.Page(w.ctx, f, after, limit)
 	want, wantErr := w.model.Page(w.ctx, f, after, limit)
 	w.agree("Page", err, wantErr)
-	require.Len(w.t, got, len(want), fmt.Sprintf("%+v after %v", f, after))
+	require.Len(w.t, got, len(want), "%+v after %v", f, after)
 	for i := range want {
 		w.same(want[i], got[i])
 	}

@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -15,6 +16,7 @@ import (
 
 	"github.com/fieldcrypt/fieldcrypt-go/envelope"
 	"github.com/fieldcrypt/fieldcrypt-go/envelope/sqlstore"
+	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider"
 )
 
 const postgresURL = "FIELDCRYPT_TEST_POSTGRES_URL"
@@ -53,7 +55,7 @@ func postgresSchema(t testing.TB) (database, string) {
 func TestSchemaOfPostgres(t *testing.T) {
 	d, schema := postgresSchema(t)
 	d.opts.Schema = schema
-	conforms(t, d)
+	d.behaves(t)
 	text, err := sqlstore.DDL(d.dialect, &d.opts)
 	require.NoError(t, err)
 	run(t, d.pool(t), text) // all of it at once
@@ -81,6 +83,7 @@ func withParameter(t testing.TB, dsn, name, value string) string {
 
 // Settings of the connection that a service may have for its own reasons.
 func TestConformanceWithSettingsOfPostgres(t *testing.T) {
+	t.Parallel()
 	for _, c := range [][2]string{
 		{"default_transaction_isolation", "serializable"},
 		{"default_transaction_isolation", "repeatable read"},
@@ -90,10 +93,10 @@ func TestConformanceWithSettingsOfPostgres(t *testing.T) {
 		{"bytea_output", "escape"},
 	} {
 		t.Run(c[1], func(t *testing.T) {
-			t.Parallel() // most of the time is spent waiting for leases
+			t.Parallel()
 			d := postgres(t)
 			d.dsn = withParameter(t, d.dsn, c[0], c[1])
-			conforms(t, d)
+			d.behaves(t)
 		})
 	}
 }
@@ -104,28 +107,57 @@ func TestLeastRights(t *testing.T) {
 	d, schema := postgresSchema(t)
 	d.opts.Schema = schema
 	admin := d.pool(t)
-	role := "role_" + schema
-	run(t, admin, "CREATE ROLE "+role+" LOGIN")
-	t.Cleanup(func() {
-		_, err := admin.Exec("DROP OWNED BY " + role + "; DROP ROLE " + role)
+	as := func(role string) database {
+		run(t, admin, "CREATE ROLE "+role+" LOGIN")
+		t.Cleanup(func() {
+			_, err := admin.Exec("DROP OWNED BY " + role + "; DROP ROLE " + role)
+			require.NoError(t, err)
+		})
+		u, err := url.Parse(d.dsn)
 		require.NoError(t, err)
-	})
-	run(t, admin, "GRANT USAGE ON SCHEMA "+schema+" TO "+role)
-	service := d
-	u, err := url.Parse(d.dsn)
-	require.NoError(t, err)
-	u.User = url.User(role)
-	service.dsn = u.String()
+		u.User = url.User(role)
+		other := d
+		other.dsn = u.String()
+		return other
+	}
+	service, reader := as("service_"+schema), as("reader_"+schema)
 
-	_, err = sqlstore.Open(t.Context(), service.pool(t), d.dialect, &d.opts)
+	_, err := sqlstore.Open(t.Context(), service.pool(t), d.dialect, &d.opts)
 	require.ErrorContains(t, err, "sqlstore: making the tables of ")
 	require.ErrorContains(t, err, "permission denied for schema "+schema)
 
 	require.NoError(t, sqlstore.Migrate(t.Context(), admin, d.dialect, &d.opts))
-	run(t, admin, "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA "+schema+" TO "+role)
-	conforms(t, service)
+	named := strings.NewReplacer("crm_service", "service_"+schema, "crm_reader", "reader_"+schema,
+		"crm.", schema+".", "SCHEMA crm ", "SCHEMA "+schema+" ")
+	for _, statement := range statements(t, "-- PostgreSQL") {
+		run(t, admin, named.Replace(statement))
+	}
+	lessRights(t, service, reader)
 }
 
 func TestUnreachablePostgres(t *testing.T) {
 	unreachable(t, database{dialect: sqlstore.Postgres, driver: "pgx", dsn: "postgres://postgres@127.0.0.1:1/postgres?sslmode=disable"})
+}
+
+// What protects a connection is asked of the server, whatever the driver was told.
+func TestDoctorOfConnectionsToPostgres(t *testing.T) {
+	d := postgres(t)
+	tcp := aboutStore(t, crypt(t, d.store(t)).Doctor(t.Context(), nil), "TLS")
+	if strings.Contains(d.dsn, "sslmode=disable") {
+		require.Equal(t, kmsprovider.StatusWarning, tcp.Status)
+		require.Equal(t, "the connection is not encrypted: who reads that network reads names of tenants and wrapped keys, and can change them", tcp.Found)
+		require.Contains(t, tcp.Mend, "sslmode=verify-full")
+	}
+	var folder, port string
+	row := d.pool(t).QueryRowContext(t.Context(), "SELECT current_setting('unix_socket_directories'), current_setting('port')")
+	require.NoError(t, row.Scan(&folder, &port))
+	if _, err := os.Stat(filepath.Join(folder, ".s.PGSQL."+port)); err != nil {
+		t.Logf("the server is on another machine, and its socket not tried: %v", err)
+		return
+	}
+	local := d
+	local.dsn = withParameter(t, withParameter(t, d.dsn, "host", folder), "port", port)
+	socket := aboutStore(t, crypt(t, local.store(t)).Doctor(t.Context(), nil), "TLS")
+	require.Equal(t, kmsprovider.StatusOK, socket.Status, socket.Found)
+	require.Equal(t, "a socket of the database's machine, not a network", socket.Found)
 }

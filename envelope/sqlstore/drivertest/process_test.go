@@ -27,17 +27,23 @@ import (
 // variable describes once their standard input is closed.
 const childVariable = "FIELDCRYPT_TEST_SQLSTORE_CHILD"
 
+// childDeadline ends a process whose parent has gone.
+const childDeadline = 10 * time.Minute
+
 type job struct {
 	Name    string
 	Driver  string
 	DSN     string
 	Dialect sqlstore.Dialect
-	Keys    string // localkms's file
-	Lease   time.Duration
+	Keys    string        // localkms's file
+	Lease   time.Duration // hold
+	Flood   flood         // flood
+	Fields  fields        // fields
 }
 
 func TestMain(m *testing.M) {
 	if text := os.Getenv(childVariable); text != "" {
+		time.AfterFunc(childDeadline, func() { panic("this process should have ended long ago") })
 		var j job
 		err := json.Unmarshal([]byte(text), &j)
 		if err == nil {
@@ -83,6 +89,10 @@ func (j *job) run(ctx context.Context) error {
 		return lease(ctx, s)
 	case "chain":
 		return chain(ctx, s)
+	case "flood":
+		return j.flood(ctx, s)
+	case "fields":
+		return j.fields(ctx, s)
 	}
 	return nil
 }
@@ -224,7 +234,7 @@ const processes = 16
 // All processes of a service start at once on a database without tables: the
 // tables are made once, and all go on.
 func TestProcessesMigrateAtOnce(t *testing.T) {
-	everywhere(t, func(t *testing.T, d database) {
+	everywhereAlone(t, func(t *testing.T, d database) {
 		all := d.startMany(t, processes, job{Name: "open"})
 		beginAll(t, all)
 		for _, p := range all {
@@ -240,7 +250,7 @@ func TestProcessesMigrateAtOnce(t *testing.T) {
 // The first value of a scope costs one GenerateDataKey, and one Unwrap in each
 // other process, however many come at the same time.
 func TestProcessesShareOneKey(t *testing.T) {
-	everywhere(t, func(t *testing.T, d database) {
+	everywhereAlone(t, func(t *testing.T, d database) {
 		file := filepath.Join(t.TempDir(), "root.keys")
 		kms, err := localkms.Open(file)
 		require.NoError(t, err)
@@ -269,7 +279,7 @@ func TestProcessesShareOneKey(t *testing.T) {
 // The claim of a process that is killed ends with its lease, by the database's
 // clock; then another makes the key.
 func TestProcessKilledWithTheClaim(t *testing.T) {
-	everywhere(t, func(t *testing.T, d database) {
+	everywhereAlone(t, func(t *testing.T, d database) {
 		const lease = 1500 * time.Millisecond
 		file := filepath.Join(t.TempDir(), "root.keys")
 		_, err := localkms.Open(file)
@@ -296,7 +306,7 @@ func TestProcessKilledWithTheClaim(t *testing.T) {
 // Processes that are killed while they take messages waste at most a block each;
 // no message is granted twice.
 func TestProcessesKilledWhileTheyLease(t *testing.T) {
-	everywhere(t, func(t *testing.T, d database) {
+	everywhereAlone(t, func(t *testing.T, d database) {
 		const budget, killed = 20_001, 3
 		s := d.store(t)
 		rec := made("shared", 1)

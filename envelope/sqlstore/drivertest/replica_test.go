@@ -2,12 +2,14 @@ package drivertest
 
 import (
 	"database/sql"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/fieldcrypt/fieldcrypt-go/envelope"
 	"github.com/fieldcrypt/fieldcrypt-go/envelope/sqlstore"
+	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider/localkms"
 )
 
 // The replica is a database of its own, which a test fills as late as it likes.
@@ -24,7 +26,7 @@ func TestReplica(t *testing.T) {
 
 		rec := made("acme", 1)
 		require.NoError(t, s.Activate(ctx, rec, envelope.KeyID{}))
-		get := func() (envelope.Record, error) { return s.Get(ctx, rec.Scope, rec.Purpose, rec.KeyID) }
+		get := func() (envelope.Record, error) { return s.GetForOpening(ctx, rec.Scope, rec.Purpose, rec.KeyID) }
 		reads := func() int {
 			return len(spy.during(func() {
 				_, err := get()
@@ -53,6 +55,9 @@ func TestReplica(t *testing.T) {
 
 		// Whoever seals, or destroys, asks the primary alone.
 		require.Empty(t, spy.during(func() {
+			got, err = s.Get(ctx, rec.Scope, rec.Purpose, rec.KeyID)
+			require.NoError(t, err)
+			require.Equal(t, rec.RootKey, got.RootKey)
 			_, err = s.Active(ctx, rec.Scope, rec.Purpose)
 			require.NoError(t, err)
 			_, err = s.States(ctx, []envelope.KeyName{rec.Name()})
@@ -68,8 +73,38 @@ func TestReplica(t *testing.T) {
 		_, err = get()
 		require.NoError(t, err)
 		missing := made("acme", 2)
-		_, err = s.Get(ctx, missing.Scope, missing.Purpose, missing.KeyID)
+		_, err = s.GetForOpening(ctx, missing.Scope, missing.Purpose, missing.KeyID)
 		require.ErrorIs(t, err, envelope.ErrKeyNotFound)
+	})
+}
+
+// A key that is being moved is read from the primary: else a call says that a
+// destruction is cancelled because the replica hasn't heard of it yet.
+func TestMovesAskThePrimary(t *testing.T) {
+	everywhere(t, func(t *testing.T, d database) {
+		ctx := t.Context()
+		behind := another(t, d)
+		lagging := behind.store(t)
+		opts := d.opts
+		opts.Replica = behind.pool(t)
+		s, err := sqlstore.Open(ctx, d.pool(t), d.dialect, &opts)
+		require.NoError(t, err)
+		kms, err := localkms.Open(filepath.Join(t.TempDir(), "root.keys"))
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = kms.Close() })
+		ring, err := envelope.NewKeyRing(kms, envelope.RootKeys{Seal: kms.RootKey()}, &envelope.Options{Store: s})
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = ring.Close() })
+
+		rec := made("acme", 1)
+		require.NoError(t, s.Insert(ctx, rec))
+		require.NoError(t, lagging.Insert(ctx, rec))
+		who := envelope.Reason{By: "ops@example.com"}
+		require.NoError(t, ring.ScheduleDestroy(ctx, rec.Name(), envelope.LeastWait, who))
+		require.NoError(t, ring.CancelDestroy(ctx, rec.Name(), who))
+		states, err := s.States(ctx, []envelope.KeyName{rec.Name()})
+		require.NoError(t, err)
+		require.Equal(t, []envelope.State{envelope.StateRetired}, states)
 	})
 }
 

@@ -283,3 +283,39 @@ func TestClosedPool(t *testing.T) {
 		require.ErrorContains(t, err, "database is closed")
 	})
 }
+
+// Two versions of an application share the tables. The newer one has added a
+// column; the older one, which is running, goes on, until a change comes that the
+// newer one says it can't live with.
+func TestTwoVersionsOfAnApplication(t *testing.T) {
+	everywhere(t, func(t *testing.T, d database) {
+		ctx, db, older := t.Context(), d.pool(t), d.store(t)
+		first := made("acme", 1)
+		require.NoError(t, older.Activate(ctx, first, envelope.KeyID{}))
+
+		run(t, db, "ALTER TABLE "+keys+" ADD COLUMN of_version_2 INTEGER NOT NULL DEFAULT 7")
+		run(t, db, "INSERT INTO "+versions+" (version, needs, finished) VALUES (2, 1, 1)")
+		for _, s := range []*sqlstore.Store{older, d.store(t)} { // one that is open, and one that is opened now
+			require.NoError(t, s.Check(ctx))
+			got, err := s.Get(ctx, first.Scope, first.Purpose, first.KeyID)
+			require.NoError(t, err)
+			require.Equal(t, first.Wrapped, got.Wrapped)
+			empty := func() {
+				run(t, db, "DELETE FROM "+keys)
+				run(t, db, "DELETE FROM "+claims)
+			}
+			empty()
+			newWalk(t, s).steps(100)
+			empty()
+			require.NoError(t, s.Activate(ctx, first, envelope.KeyID{}))
+		}
+		var added int
+		require.NoError(t, db.QueryRow("SELECT max(of_version_2) FROM "+keys).Scan(&added))
+		require.Equal(t, 7, added, "the column of the newer version was touched")
+
+		run(t, db, "INSERT INTO "+versions+" (version, needs, finished) VALUES (3, 3, 1)")
+		err := older.Check(ctx)
+		require.ErrorIs(t, err, sqlstore.ErrNewerTables)
+		require.ErrorContains(t, err, "they are of version 3 and need a library that knows version 3; this one knows 1: use a newer fieldcrypt")
+	})
+}
