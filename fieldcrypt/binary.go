@@ -31,3 +31,15 @@ func (v Value[T]) MarshalBSON() ([]byte, error) { return nil, ErrBinary }
 
 // UnmarshalBSON returns ErrBinary: version 1 of MongoDB's driver asks it.
 func (v *Value[T]) UnmarshalBSON([]byte) error { return ErrBinary }
+
+// MarshalBinary returns ErrBinary.
+func (d Document) MarshalBinary() ([]byte, error) { return nil, ErrBinary }
+
+// UnmarshalBinary returns ErrBinary.
+func (d *Document) UnmarshalBinary([]byte) error { return ErrBinary }
+
+// MarshalBSONValue returns ErrBinary.
+func (d Document) MarshalBSONValue() (typ byte, data []byte, err error) { return 0, nil, ErrBinary }
+
+// UnmarshalBSONValue returns ErrBinary.
+func (d *Document) UnmarshalBSONValue(byte, []byte) error { return ErrBinary }

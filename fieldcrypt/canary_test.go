@@ -235,8 +235,32 @@ func TestScoreboardS16(t *testing.T) {
 	hunt(t, &sum, json.RawMessage(`"`+canaryText+`"`))
 	hunt(t, &sum, time.Unix(canaryNumber, 0).UTC())
 	hunt(t, &sum, CivilDate{canaryYear, time.June, 14})
-	scoreboard.Row(t, "S16", sum.found == 0, fmt.Sprintf("fieldcrypt: %d of %d outputs of values of 9 types", sum.found, sum.outputs), "0",
+	huntDocuments(t, &sum)
+	scoreboard.Row(t, "S16", sum.found == 0, fmt.Sprintf("fieldcrypt: %d of %d outputs of values of 9 types and of documents", sum.found, sum.outputs), "0",
 		fmt.Sprintf("the same content without a Value around it: %d of %d", sum.inControls, sum.controls))
+}
+
+// huntDocuments looks for the canary in the sensitive place of a document.
+func huntDocuments(t *testing.T, sum *tally) {
+	t.Helper()
+	made, err := DocumentOf(map[string]any{"a": []any{canaryText}})
+	require.NoError(t, err)
+	var column Document
+	require.NoError(t, column.Scan(`{"a":["`+canaryText+`"]}`))
+	value := Of(canaryText)
+	value.setOpened(envelopeOf('e'), true, testField, testOrigin)
+	seen := document(map[string]any{"a": []any{value}}, documentSealed)
+	for i, d := range []Document{made, column, seen} {
+		for where, x := range nestings(d) {
+			emit(x, func(how, out string) {
+				sum.outputs++
+				if form := seenIn(out); form != "" {
+					sum.found++
+					t.Errorf("document %d in %s by %s: %q shows %q", i, where, how, out, form)
+				}
+			})
+		}
+	}
 }
 
 // A bool has no form to look for: what is printed of it must not depend on it.

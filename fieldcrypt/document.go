@@ -13,6 +13,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"unsafe"
 
 	"github.com/fieldcrypt/fieldcrypt-go/envelope"
 )
@@ -26,9 +27,26 @@ import (
 // and the marker in the sensitive places. The zero Document is NULL. Copies may
 // be used independently of each other.
 type Document struct {
-	tree  any // as encoding/json makes it, with values such as String in it; never changed
+	held  unsafe.Pointer // *any, without its type as in a Value: see tree
 	state documentState
 	err   error // why it couldn't be read from its column
+}
+
+// tree returns the document as encoding/json makes it, with values such as String
+// in it. It is never changed once the document can be copied.
+func (d *Document) tree() any {
+	if d.held == nil {
+		return nil
+	}
+	return *(*any)(d.held)
+}
+
+func (d *Document) hold(tree any) { d.held = unsafe.Pointer(&tree) }
+
+func document(tree any, state documentState) Document {
+	d := Document{state: state}
+	d.hold(tree)
+	return d
 }
 
 type documentState uint8
@@ -61,7 +79,7 @@ func ParseDocument(text []byte) (Document, error) {
 	if err != nil {
 		return Document{}, fmt.Errorf("fieldcrypt: read a document: %w", errNotJSON)
 	}
-	return Document{tree: tree, state: documentPlain}, nil
+	return document(tree, documentPlain), nil
 }
 
 // DocumentOf returns a document of the program's that is made of what
@@ -72,7 +90,7 @@ func DocumentOf(tree any) (Document, error) {
 	if err != nil {
 		return Document{}, fmt.Errorf("fieldcrypt: make a document: %w", err)
 	}
-	return Document{tree: copied, state: documentPlain}, nil
+	return document(copied, documentPlain), nil
 }
 
 func parseTree(text []byte) (tree any, err error) {
@@ -142,7 +160,7 @@ func (d Document) Tree() (any, error) {
 	case documentScanned:
 		return nil, ErrNotDecrypted
 	}
-	return copyTree(d.tree, 0)
+	return copyTree(d.tree(), 0)
 }
 
 // Plain returns the whole document as JSON, sensitive values included. The error
@@ -171,30 +189,33 @@ func (d *Document) Scan(src any) error {
 }
 
 // fromDatabase reads what a column held, or takes a Document as it is.
-func (d *Document) fromDatabase(src any) (err error) {
+func (d *Document) fromDatabase(src any) error {
+	var tree any
+	var err error
 	switch src := src.(type) {
 	case nil:
 		return nil
 	case []byte:
-		d.tree, err = parseTree(src)
+		tree, err = parseTree(src)
 	case string:
-		d.tree, err = parseTree([]byte(src))
+		tree, err = parseTree([]byte(src))
 	case json.RawMessage:
-		d.tree, err = parseTree(src)
+		tree, err = parseTree(src)
 	case map[string]any, []any: // a driver that has parsed it
-		d.tree, err = copyTree(src, 0)
+		tree, err = copyTree(src, 0)
 	case Document:
 		*d = src
-		if d.err != nil {
+		if d.err != nil || d.state == documentNull {
 			return d.err
 		}
-		d.tree, err = copyTree(src.tree, 0)
+		tree, err = copyTree(src.tree(), 0)
 	default:
 		err = errDocument
 	}
 	if d.state == documentNull {
 		d.state = documentScanned
 	}
+	d.hold(tree)
 	return err
 }
 
@@ -223,7 +244,7 @@ func (d Document) Value() (driver.Value, error) {
 	case documentBroken:
 		return Redacted, fmt.Errorf("fieldcrypt: refused to write: %w", d.err)
 	}
-	tree, err := mapValues(d.tree, textOfValue)
+	tree, err := mapValues(d.tree(), textOfValue)
 	if err != nil {
 		return Redacted, err
 	}
@@ -295,7 +316,7 @@ func (d Document) MarshalJSON() ([]byte, error) {
 	case documentNull:
 		return []byte("null"), nil
 	case documentSealed:
-		return marshalTree(d.tree)
+		return marshalTree(d.tree())
 	}
 	return []byte(`"` + Redacted + `"`), nil
 }
@@ -308,7 +329,7 @@ func (d *Document) UnmarshalJSON(text []byte) error {
 	}
 	read, err := ParseDocument(text)
 	if err == nil {
-		if read.tree == nil {
+		if read.tree() == nil {
 			read = Document{}
 		}
 		*d = read
@@ -367,11 +388,15 @@ func (ds *documents) of(record map[string]any, member string, content any, read 
 	return d, d.err
 }
 
-// put brings the documents into their records.
-func (ds *documents) put(as documentState) {
+// put brings the documents into their records. What a program made stays so until
+// it is encrypted.
+func (ds *documents) put(encrypted bool) {
 	for _, d := range ds.list {
-		if d.state != documentBroken {
-			d.state = as
+		switch {
+		case d.state == documentPlain && !encrypted:
+			continue
+		case d.state != documentBroken:
+			d.state = documentSealed
 		}
 		d.record[d.member] = d.Document
 	}

@@ -99,7 +99,7 @@ func (m *Maps) Encrypt(ctx context.Context, records ...map[string]any) error {
 	if err := m.seal(ctx, w); err != nil {
 		return err
 	}
-	docs.put(documentSealed)
+	docs.put(true)
 	return nil
 }
 
@@ -111,7 +111,7 @@ func (m *Maps) Decrypt(ctx context.Context, records ...map[string]any) error {
 	}
 	defer w.end()
 	err = m.open(ctx, w)
-	docs.put(documentSealed)
+	docs.put(false)
 	return err
 }
 
@@ -125,7 +125,7 @@ func (m *Maps) DecryptStrict(ctx context.Context, records ...map[string]any) err
 	if err := m.openStrict(ctx, w); err != nil {
 		return err
 	}
-	docs.put(documentSealed)
+	docs.put(false)
 	return nil
 }
 
@@ -200,15 +200,20 @@ func idMember(id any) (string, error) {
 // gatherPlain notes what Encrypt has to do with one field of a record.
 func (m *Maps) gatherPlain(w *work, docs *documents, i, row int, record map[string]any) error {
 	f, found := &m.module.fields[i], false
-	err := m.visit(docs, i, record, (*Document).forProgram, func(at slot) error {
+	err := m.visit(docs, i, record, (*Document).forProgram, func(d *pendingDocument, at slot) error {
 		found = true
 		content := at.get()
 		if content == nil {
 			return nil
 		}
-		value, err := f.kind.take(content)
-		if err != nil {
-			return m.failed(row, f.label, err)
+		var value sensitive
+		if d != nil && d.state == documentScanned { // it holds envelopes
+			value = f.kind.scan(content)
+		} else {
+			var err error
+			if value, err = f.kind.take(content); err != nil {
+				return m.failed(row, f.label, err)
+			}
 		}
 		return m.gatherValue(w, &job{value: value, field: f, row: row, slot: &at}, &f.name, nil)
 	})
@@ -243,9 +248,9 @@ func (m *Maps) gatherSealed(ctx context.Context, call string, records []map[stri
 // gatherEnvelopes notes what Decrypt has to open of one field of a record.
 func (m *Maps) gatherEnvelopes(w *work, docs *documents, i, row int, record map[string]any) {
 	f := &m.module.fields[i]
-	err := m.visit(docs, i, record, (*Document).fromDatabase, func(at slot) error {
+	err := m.visit(docs, i, record, (*Document).fromDatabase, func(d *pendingDocument, at slot) error {
 		content := at.get()
-		if content == nil {
+		if content == nil || d != nil && d.state == documentPlain { // as the program set it
 			return nil
 		}
 		value := f.kind.scan(content)
@@ -265,10 +270,10 @@ func (m *Maps) gatherEnvelopes(w *work, docs *documents, i, row int, record map[
 
 // visit calls do for each place of a field in the record. Places inside a
 // member are in a copy of it, which docs.put brings into the record.
-func (m *Maps) visit(docs *documents, i int, record map[string]any, read func(*Document, any) error, do func(slot) error) error {
+func (m *Maps) visit(docs *documents, i int, record map[string]any, read func(*Document, any) error, do func(*pendingDocument, slot) error) error {
 	p := m.module.paths[i]
 	if len(p) == 1 {
-		return p.visit(record, do)
+		return p.visit(record, func(at slot) error { return do(nil, at) })
 	}
 	member := string(p[0])
 	content, ok := record[member]
@@ -279,5 +284,5 @@ func (m *Maps) visit(docs *documents, i int, record map[string]any, read func(*D
 	if err != nil {
 		return err
 	}
-	return p[1:].visit(d.tree, do)
+	return p[1:].visit(d.tree(), func(at slot) error { return do(d, at) })
 }

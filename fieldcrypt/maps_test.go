@@ -264,3 +264,55 @@ func TestMapsRefuseSharing(t *testing.T) {
 	require.NotEqual(t, rows[0]["address"], rows[1]["address"])
 	require.NoError(t, m.Decrypt(t.Context(), rows...))
 }
+
+// A document that was read and not decrypted is written again as it is, and one
+// that the program made is none the worse for Decrypt.
+func TestMapsLeaveDocumentsAlone(t *testing.T) {
+	m := contactMaps(t, fieldcrypttest.NewWithStore(t))
+	record := contactMap()
+	require.NoError(t, m.Encrypt(t.Context(), record))
+	row := stored(t, record)
+	var read fieldcrypt.Document
+	require.NoError(t, read.Scan(row["address"]))
+	again := map[string]any{"id": 42, "tenant": "acme", "address": read}
+	_, err := read.Tree()
+	require.ErrorIs(t, err, fieldcrypt.ErrNotDecrypted)
+	require.NoError(t, m.Encrypt(t.Context(), again))
+	require.Equal(t, row["address"], stored(t, again)["address"])
+	again["id"] = 43
+	again["address"] = read
+	require.ErrorContains(t, m.Encrypt(t.Context(), again), "the envelope that was read can't be written here")
+
+	made, err := fieldcrypt.ParseDocument([]byte(`{"postal_code":"EX1 1MP"}`))
+	require.NoError(t, err)
+	fresh := map[string]any{"id": 42, "tenant": "acme", "address": made}
+	require.NoError(t, m.Decrypt(t.Context(), fresh))
+	_, err = fresh["address"].(fieldcrypt.Document).Value()
+	require.ErrorIs(t, err, fieldcrypt.ErrNotEncrypted)
+	text, err := fresh["address"].(fieldcrypt.Document).Plain()
+	require.NoError(t, err)
+	require.JSONEq(t, `{"postal_code":"EX1 1MP"}`, string(text))
+	require.NoError(t, m.Encrypt(t.Context(), fresh))
+
+	// Opened, changed by the program, and saved: what didn't change keeps its envelope.
+	require.NoError(t, m.Decrypt(t.Context(), row))
+	tree, err := row["tags"].(fieldcrypt.Document).Tree()
+	require.NoError(t, err)
+	first, ok := tree.([]any)[0].(map[string]any)
+	require.True(t, ok)
+	first["weight"] = 4
+	changed, err := fieldcrypt.DocumentOf(tree)
+	require.NoError(t, err)
+	row["tags"] = changed
+	require.NoError(t, m.Encrypt(t.Context(), row))
+	before, after := fmt.Sprint(stored(t, record)["tags"]), fmt.Sprint(stored(t, row)["tags"])
+	require.Equal(t, noteOf(t, before), noteOf(t, after))
+	require.NotEqual(t, before, after)
+}
+
+func noteOf(t testing.TB, tags string) any {
+	t.Helper()
+	var tree []map[string]any
+	require.NoError(t, json.Unmarshal([]byte(tags), &tree))
+	return tree[0]["note"]
+}
