@@ -149,6 +149,7 @@ func NewKeyRing(provider kmsprovider.Provider, roots RootKeySource, opts *Option
 	}
 	r := &KeyRing{provider: provider, roots: roots, opts: o, checks: make(chan struct{}, checksAtOnce), renewals: make(chan struct{}, renewalsAtOnce)}
 	r.watches.byName = map[string]*watch{}
+	r.poll.init()
 	r.scratch.Store(new(scratchPool))
 	r.closed, r.close = context.WithCancel(context.Background())
 	r.opening = otter.Must(&otter.Options[KeyID, *dataKey]{

@@ -499,3 +499,18 @@ func TestRouterReadsReplicas(t *testing.T) {
 		require.ErrorIs(t, err, envelope.ErrKeyNotFound)
 	}
 }
+
+// The name that a key ring sorts its keys by is that of the store that is called.
+func TestRouterNamesTheStore(t *testing.T) {
+	r := newRouter(t, func(s envelope.Scope) (string, error) {
+		if s.Tenant == "nobody" {
+			return "", nil
+		}
+		return s.Tenant + "/" + s.Class, nil
+	}, newLibrary(), nil)
+	name, err := r.Shard(envelope.Scope{Tenant: "acme"})
+	require.NoError(t, err)
+	require.Equal(t, "acme/"+envelope.DefaultClass, name)
+	_, err = r.Shard(envelope.Scope{Tenant: "nobody"})
+	require.ErrorContains(t, err, "names no store")
+}
