@@ -51,8 +51,11 @@ type Event struct {
 	Err     error
 }
 
+// tell tells of an event. A panic of OnEvent must not undo what it is told of, nor
+// end the process, and there is nobody to tell of it.
 func (r *KeyRing) tell(e Event) {
 	if r.opts.OnEvent != nil {
+		defer func() { _ = recover() }()
 		r.opts.OnEvent(e)
 	}
 }

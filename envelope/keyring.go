@@ -66,7 +66,7 @@ type Options struct {
 
 	// OnEvent is told what happens to keys and to what they depend on. It is
 	// called from several goroutines, must not block, and must not call the
-	// key ring.
+	// key ring. If it panics, that is ignored.
 	OnEvent func(Event)
 
 	// LoadTimeout bounds the making or loading of one key, whoever waits for

@@ -106,8 +106,16 @@ func (r *race[T]) ask(patience *time.Timer) {
 	r.asked++
 	r.running[e] = time.Now()
 	go func() {
-		value, err := r.task.do(r.own, e.provider)
-		r.results <- result[T]{e, value, err}
+		res := result[T]{from: e}
+		defer func() {
+			// In this goroutine a panic would end the process. Its value may
+			// hold a key.
+			if p := recover(); p != nil {
+				res = result[T]{from: e, err: fmt.Errorf("%w: %s panicked with a %T", kmsprovider.ErrUnavailable, e.name(), p)}
+			}
+			r.results <- res
+		}()
+		res.value, res.err = r.task.do(r.own, e.provider)
 	}()
 	wait := r.p.opts.Patience
 	if deadline, ok := r.ctx.Deadline(); ok {
