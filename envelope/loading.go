@@ -151,7 +151,11 @@ var errLoadTimeout = errors.New("loading the data key took too long")
 
 // loadReference gets a key from the key store.
 func (r *KeyRing) loadReference(ctx context.Context, scope Scope, id KeyID) (*dataKey, error) {
-	rec, err := getForOpening(ctx, r.opts.Store, scope, PurposeData, id)
+	var rec Record
+	err := caught(ErrStoreUnavailable, "the key store", func() (err error) {
+		rec, err = getForOpening(ctx, r.opts.Store, scope, PurposeData, id)
+		return err
+	})
 	if err != nil {
 		return nil, storeError(err)
 	}
@@ -202,7 +206,11 @@ func (r *KeyRing) loadInline(ctx context.Context, scope Scope, id KeyID, rootKey
 	if r.opts.Store != nil {
 		// A key that the store knows must be readable there too, or a
 		// destroyed key would come back by way of an inline envelope.
-		rec, err := r.opts.Store.Get(ctx, scope, PurposeData, id)
+		var rec Record
+		err := caught(ErrStoreUnavailable, "the key store", func() (err error) {
+			rec, err = r.opts.Store.Get(ctx, scope, PurposeData, id)
+			return err
+		})
 		unknown := errors.Is(err, ErrKeyNotFound)
 		if err == nil {
 			err = rec.readable()

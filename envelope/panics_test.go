@@ -148,3 +148,24 @@ func TestPanicOfRootKeysOverMany(t *testing.T) {
 	require.ErrorIs(t, cells[0].Err, kmsprovider.ErrUnavailable)
 	require.NotContains(t, cells[0].Err.Error(), "secret")
 }
+
+type panickyGets struct{ *MemoryStore }
+
+func (panickyGets) Get(context.Context, Scope, Purpose, KeyID) (Record, error) {
+	panic("a made-up secret")
+}
+
+// The key service isn't blamed for a key store that panics where an envelope is
+// opened.
+func TestPanicOfTheStoreOnOpening(t *testing.T) {
+	p, store := &plainProvider{}, NewMemoryStore()
+	reference, _ := sealFor(t, plainRing(t, p, &Options{Store: store}), place("acme"))
+	inline, _ := sealFor(t, plainRing(t, p, nil), place("acme"))
+	r := plainRing(t, p, &Options{Store: panickyGets{store}, AllowInline: true})
+	for _, env := range [][]byte{reference, inline} {
+		_, err := r.Open(t.Context(), place("acme"), env)
+		require.ErrorIs(t, err, ErrStoreUnavailable)
+		require.NotErrorIs(t, err, kmsprovider.ErrUnavailable)
+		require.NotContains(t, err.Error(), "secret")
+	}
+}
