@@ -148,7 +148,7 @@ func (r *KeyRing) askOne(name string, g *group) {
 	switch {
 	case !busy && r.begin():
 		go r.waitFor(name, g)
-	case busy && !since.IsZero() && time.Since(since) >= r.opts.LoadTimeout+lateBy:
+	case busy && !since.IsZero() && time.Since(since) >= 2*r.opts.LoadTimeout+lateBy:
 		r.answered(name, g.keys, fmt.Errorf("%w: no answer within %v, and the key store or the tombstone log doesn't heed its context", ErrStoreUnavailable, r.opts.LoadTimeout))
 	}
 }
@@ -178,7 +178,8 @@ func (r *KeyRing) waitFor(name string, g *group) {
 }
 
 // askAbout heeds what the key store and the tombstone log say of the keys of one
-// store.
+// store. Each has its own time: a store that takes all of it must not keep the log
+// from being read.
 func (r *KeyRing) askAbout(g *group) error {
 	ctx, cancel := context.WithTimeout(r.closed, r.opts.LoadTimeout)
 	defer cancel()
@@ -190,7 +191,7 @@ func (r *KeyRing) askAbout(g *group) error {
 			}
 		}
 	}
-	return errors.Join(err, r.heedTombstones(ctx, g.keys))
+	return errors.Join(err, r.heedTombstones(g.keys))
 }
 
 // compare asks the store for the states of some keys and heeds them.
@@ -217,7 +218,9 @@ func (r *KeyRing) compare(ctx context.Context, keys []*dataKey) error {
 }
 
 // heedTombstones drops the keys that the tombstone log calls destroyed.
-func (r *KeyRing) heedTombstones(ctx context.Context, keys []*dataKey) error {
+func (r *KeyRing) heedTombstones(keys []*dataKey) error {
+	ctx, cancel := context.WithTimeout(r.closed, r.opts.LoadTimeout)
+	defer cancel()
 	for _, k := range keys {
 		dead := caught(ErrStoreUnavailable, "the tombstone log", func() error { return r.buried(ctx, k.id) })
 		if errors.Is(dead, ErrKeyDestroyed) {

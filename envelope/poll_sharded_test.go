@@ -3,6 +3,7 @@ package envelope
 import (
 	"context"
 	"errors"
+	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -168,4 +169,23 @@ func TestStatesOfTheWrongNumber(t *testing.T) {
 			require.Len(t, r.inMemory(), 2*(1-away), more)
 		})
 	}
+}
+
+// A store that takes all the time there is doesn't keep the tombstone log from
+// being heeded.
+func TestTombstonesBesideASlowStore(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		store := &regions{KeyStore: NewMemoryStore(), states: map[string]func(context.Context) error{
+			DefaultClass: func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
+		}}
+		dead, err := OpenTombstoneFile(filepath.Join(t.TempDir(), "tombstones"))
+		require.NoError(t, err)
+		r, log := moodyRing(t, &moodyProvider{}, &Options{Store: store, Tombstones: dead})
+		_, id := sealFor(t, r, place("acme"))
+		_, _ = sealFor(t, r, place("globex"))
+		require.NoError(t, dead.Append(t.Context(), Tombstone{Key: KeyName{place("acme").Scope, PurposeData, id}}))
+		time.Sleep(time.Minute)
+		require.Len(t, r.inMemory(), 1)
+		require.Equal(t, 1, log.count(StoreAway))
+	})
 }
