@@ -9,6 +9,8 @@ import (
 	"sync"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider"
 )
 
 // A Cell is one place with its value in one or both forms, for calls over many.
@@ -190,7 +192,10 @@ func (r *KeyRing) fetch(ctx context.Context, keys map[string]*pendingKey) {
 	g.SetLimit(loadsAtOnce)
 	for _, p := range keys {
 		g.Go(func() error {
-			p.key, p.err = r.openingKey(ctx, p.scope, &p.h)
+			p.err = caught(kmsprovider.ErrUnavailable, "the provider or the source of root keys", func() (err error) {
+				p.key, err = r.openingKey(ctx, p.scope, &p.h)
+				return err
+			})
 			return nil
 		})
 	}

@@ -102,6 +102,7 @@ type dataKey struct {
 	wrapped   []byte      // for the watch
 	used      atomic.Bool // since the watch last looked
 	idleSince time.Time   // for the check of the watch alone
+	answered  time.Time   // when its store last answered about it; under poll.mu once it is published
 
 	record  [32]byte    // print of the key store's record, where it was loaded from it to open; else zero
 	adopted atomic.Bool // of such a key: the one call that won this sets seal

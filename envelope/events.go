@@ -31,10 +31,12 @@ const (
 	KeyStopped EventKind = "data key stopped"
 
 	// StoreAway: the key store couldn't be asked about the keys in memory
-	// (Err). They serve on for Options.OutageGrace after its last answer.
+	// (Err). They serve on for Options.OutageGrace after its last answer. Of
+	// several stores behind a [Sharded] one it is Store, or, where Store is
+	// empty, that isn't known of some keys.
 	StoreAway EventKind = "key store away"
 
-	// StoreBack: it answers again.
+	// StoreBack: it, Store, answers again.
 	StoreBack EventKind = "key store back"
 )
 
@@ -45,11 +47,15 @@ type Event struct {
 	RootKey string // URI
 	Scope   Scope
 	KeyID   KeyID
+	Store   string // name of one of several key stores
 	Err     error
 }
 
+// tell tells of an event. A panic of OnEvent must not undo what it is told of, nor
+// end the process, and there is nobody to tell of it.
 func (r *KeyRing) tell(e Event) {
 	if r.opts.OnEvent != nil {
+		defer func() { _ = recover() }()
 		r.opts.OnEvent(e)
 	}
 }

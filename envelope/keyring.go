@@ -66,7 +66,7 @@ type Options struct {
 
 	// OnEvent is told what happens to keys and to what they depend on. It is
 	// called from several goroutines, must not block, and must not call the
-	// key ring.
+	// key ring. If it panics, that is ignored.
 	OnEvent func(Event)
 
 	// LoadTimeout bounds the making or loading of one key, whoever waits for
@@ -150,6 +150,7 @@ func NewKeyRing(provider kmsprovider.Provider, roots RootKeySource, opts *Option
 	}
 	r := &KeyRing{provider: provider, roots: roots, opts: o, checks: make(chan struct{}, checksAtOnce), awayChecks: make(chan struct{}, awayAtOnce), renewals: make(chan struct{}, renewalsAtOnce)}
 	r.watches.byName = map[string]*watch{}
+	r.poll.init()
 	r.scratch.Store(new(scratchPool))
 	r.closed, r.close = context.WithCancel(context.Background())
 	r.opening = otter.Must(&otter.Options[KeyID, *dataKey]{

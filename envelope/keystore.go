@@ -158,6 +158,15 @@ type ReplicaReader interface {
 	GetForOpening(ctx context.Context, scope Scope, purpose Purpose, id KeyID) (Record, error)
 }
 
+// A Sharded is a [KeyStore] made of several. A key ring asks each of them by
+// itself about the keys in memory: while one is away, nothing changes for the
+// keys of the others.
+type Sharded interface {
+	// Shard names the store that has a scope's keys. The name isn't empty. It
+	// is called for each key in memory, every StorePoll.
+	Shard(scope Scope) (name string, err error)
+}
+
 // getForOpening reads a record from the store's replica, if it has one.
 func getForOpening(ctx context.Context, store KeyStore, scope Scope, purpose Purpose, id KeyID) (Record, error) {
 	if r, ok := store.(ReplicaReader); ok {

@@ -83,9 +83,9 @@ func (r *KeyRing) start(ctx context.Context, flight string, load func(context.Co
 		defer r.running.Done()
 		defer func() {
 			// In this goroutine a panic of a provider or store would end the
-			// process, whoever waits. Its value may hold a key.
+			// process, whoever waits.
 			if p := recover(); p != nil {
-				val, err = (*dataKey)(nil), fmt.Errorf("%w: the provider, the key store or the source of root keys panicked with a %T", kmsprovider.ErrUnavailable, p)
+				val, err = (*dataKey)(nil), panicked(kmsprovider.ErrUnavailable, "the provider, the key store or the source of root keys", p)
 			}
 		}()
 
@@ -104,6 +104,23 @@ func (r *KeyRing) start(ctx context.Context, flight string, load func(context.Co
 		}
 		return k, err
 	})
+}
+
+// panicked is the error that a panic becomes. Its value may hold a key, and only
+// its type is told.
+func panicked(class error, who string, value any) error {
+	return fmt.Errorf("%w: %s panicked with a %T", class, who, value)
+}
+
+// caught makes a panic of do an error, in a goroutine of ours: there it would end
+// the process.
+func caught(class error, who string, do func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = panicked(class, who, p)
+		}
+	}()
+	return do()
 }
 
 // begin counts work that Close waits for, until r.running.Done; false once the
@@ -134,7 +151,11 @@ var errLoadTimeout = errors.New("loading the data key took too long")
 
 // loadReference gets a key from the key store.
 func (r *KeyRing) loadReference(ctx context.Context, scope Scope, id KeyID) (*dataKey, error) {
-	rec, err := getForOpening(ctx, r.opts.Store, scope, PurposeData, id)
+	var rec Record
+	err := caught(ErrStoreUnavailable, "the key store", func() (err error) {
+		rec, err = getForOpening(ctx, r.opts.Store, scope, PurposeData, id)
+		return err
+	})
 	if err != nil {
 		return nil, storeError(err)
 	}
@@ -185,7 +206,11 @@ func (r *KeyRing) loadInline(ctx context.Context, scope Scope, id KeyID, rootKey
 	if r.opts.Store != nil {
 		// A key that the store knows must be readable there too, or a
 		// destroyed key would come back by way of an inline envelope.
-		rec, err := r.opts.Store.Get(ctx, scope, PurposeData, id)
+		var rec Record
+		err := caught(ErrStoreUnavailable, "the key store", func() (err error) {
+			rec, err = r.opts.Store.Get(ctx, scope, PurposeData, id)
+			return err
+		})
 		unknown := errors.Is(err, ErrKeyNotFound)
 		if err == nil {
 			err = rec.readable()
@@ -274,6 +299,7 @@ func (r *KeyRing) publish(k *dataKey, rootKey string, wrapped []byte, unwrapped 
 
 // cacheOpening puts k, which is under its watch, into the cache.
 func (r *KeyRing) cacheOpening(k *dataKey) {
+	k.answered = time.Now()
 	k.openable.Store(true)
 	r.opening.Set(k.id, k)
 	keepWithin(r.opening, r.opts.CacheSize)

@@ -3,24 +3,35 @@ package envelope
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
 
 // What other processes do to keys, this one learns from the key store and the
 // tombstone log: every StorePoll it asks for the states of the keys that it has
-// in memory.
+// in memory. Of several stores behind one, each is asked by itself, so that one
+// that is away, or never answers, changes nothing for the keys of the others.
 
 type poll struct {
 	mu      sync.Mutex
 	timer   *time.Timer // nil while no key is in memory
-	good    time.Time   // of the store's last answer
-	away    bool
 	stopped bool
+	turns   chan struct{}        // bounds the stores that are asked at once
+	asked   map[string]time.Time // since when a store is asked, by its name; zero: it waits for its turn
+	away    map[string]bool      // by its name
 }
 
-// statesAtOnce is how many keys the store is asked for in one call.
-const statesAtOnce = 1000
+const (
+	statesAtOnce = 1000 // keys that a store is asked for in one call
+	storesAtOnce = 16
+)
+
+func (p *poll) init() {
+	p.turns = make(chan struct{}, storesAtOnce)
+	p.asked, p.away = map[string]time.Time{}, map[string]bool{}
+}
 
 // pollStore sees to it that the store is asked from time to time.
 func (r *KeyRing) pollStore() {
@@ -33,8 +44,7 @@ func (r *KeyRing) pollStore() {
 	if p.timer != nil || p.stopped {
 		return
 	}
-	p.good = time.Now()
-	p.timer = time.AfterFunc(r.opts.StorePoll, r.askStore)
+	p.timer = time.AfterFunc(r.opts.StorePoll, r.askStores)
 }
 
 func (p *poll) stop() {
@@ -47,32 +57,16 @@ func (p *poll) stop() {
 	}
 }
 
-// askStore is what the poll's timer does.
-func (r *KeyRing) askStore() {
+// askStores is what the poll's timer does. It waits for no store.
+func (r *KeyRing) askStores() {
 	if !r.begin() {
 		return
 	}
 	defer r.running.Done()
 	keys := r.inMemory()
-	ctx, cancel := context.WithTimeout(r.closed, r.opts.LoadTimeout)
-	defer cancel()
-	var err error
-	for rest := keys; r.opts.Store != nil && len(rest) > 0 && err == nil; rest = rest[min(statesAtOnce, len(rest)):] {
-		err = r.compare(ctx, rest[:min(statesAtOnce, len(rest))])
+	for name, group := range r.byStore(keys) {
+		r.askOne(name, group)
 	}
-	for _, k := range keys {
-		dead := r.buried(ctx, k.id)
-		if errors.Is(dead, ErrKeyDestroyed) {
-			r.heed(k, StateDestroyed)
-		} else if dead != nil {
-			err = errors.Join(err, dead)
-			break
-		}
-	}
-	if r.closed.Err() != nil {
-		return
-	}
-	r.answered(err)
 
 	p := &r.poll
 	p.mu.Lock()
@@ -86,7 +80,7 @@ func (r *KeyRing) askStore() {
 			return
 		}
 	}
-	p.timer = time.AfterFunc(r.opts.StorePoll, r.askStore)
+	p.timer = time.AfterFunc(r.opts.StorePoll, r.askStores)
 }
 
 // inMemory returns the keys of both caches.
@@ -103,19 +97,136 @@ func (r *KeyRing) inMemory() []*dataKey {
 	return keys
 }
 
+// A group is the keys in memory that one store has.
+type group struct {
+	keys []*dataKey
+	err  error // why it isn't known which store that is
+}
+
+// byStore sorts keys by the names of their stores. A store that isn't several has
+// the name "", and so have the keys that none of several is named for.
+func (r *KeyRing) byStore(keys []*dataKey) map[string]*group {
+	several, _ := r.opts.Store.(Sharded)
+	groups := map[string]*group{}
+	for _, k := range keys {
+		var name string
+		var unnamed error
+		if several != nil {
+			unnamed = caught(ErrStoreUnavailable, "the key store", func() (err error) {
+				name, err = several.Shard(k.scope)
+				return err
+			})
+			if unnamed != nil {
+				name = ""
+			}
+		}
+		g := groups[name]
+		if g == nil {
+			g = &group{}
+			groups[name] = g
+		}
+		g.keys = append(g.keys, k)
+		if g.err == nil {
+			g.err = unnamed
+		}
+	}
+	if several != nil && groups[""] == nil {
+		r.answered("", nil, nil) // each has a store again
+	}
+	return groups
+}
+
+// askOne starts to ask one store, unless it is being asked since an earlier poll.
+func (r *KeyRing) askOne(name string, g *group) {
+	p := &r.poll
+	p.mu.Lock()
+	since, busy := p.asked[name]
+	if !busy {
+		p.asked[name] = time.Time{}
+	}
+	p.mu.Unlock()
+	switch {
+	case !busy && r.begin():
+		go r.waitFor(name, g)
+	case busy && !since.IsZero() && time.Since(since) >= 2*r.opts.LoadTimeout+lateBy:
+		r.answered(name, g.keys, fmt.Errorf("%w: no answer within %v, and the key store or the tombstone log doesn't heed its context", ErrStoreUnavailable, r.opts.LoadTimeout))
+	}
+}
+
+// waitFor asks one store when it is its turn.
+func (r *KeyRing) waitFor(name string, g *group) {
+	defer r.running.Done()
+	p := &r.poll
+	defer func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		delete(p.asked, name)
+	}()
+	select {
+	case p.turns <- struct{}{}:
+		defer func() { <-p.turns }()
+	case <-r.closed.Done():
+		return
+	}
+	p.mu.Lock()
+	p.asked[name] = time.Now()
+	p.mu.Unlock()
+	err := r.askAbout(g)
+	if r.closed.Err() == nil {
+		r.answered(name, g.keys, err)
+	}
+}
+
+// askAbout heeds what the key store and the tombstone log say of the keys of one
+// store. Each has its own time: a store that takes all of it must not keep the log
+// from being read.
+func (r *KeyRing) askAbout(g *group) error {
+	ctx, cancel := context.WithTimeout(r.closed, r.opts.LoadTimeout)
+	defer cancel()
+	err := g.err
+	if r.opts.Store != nil && err == nil {
+		for some := range slices.Chunk(g.keys, statesAtOnce) {
+			if failed := r.compare(ctx, some); err == nil {
+				err = failed
+			}
+		}
+	}
+	return errors.Join(err, r.heedTombstones(g.keys))
+}
+
 // compare asks the store for the states of some keys and heeds them.
 func (r *KeyRing) compare(ctx context.Context, keys []*dataKey) error {
 	names := make([]KeyName, len(keys))
 	for i, k := range keys {
 		names[i] = KeyName{k.scope, PurposeData, k.id}
 	}
-	states, err := r.opts.Store.States(ctx, names)
+	var states []State
+	err := caught(ErrStoreUnavailable, "the key store", func() (err error) {
+		states, err = r.opts.Store.States(ctx, names)
+		return err
+	})
 	if err != nil {
 		return err
 	}
+	if len(states) != len(keys) { // whose states they are can't be told
+		return fmt.Errorf("%w: it answered %d states for %d keys", ErrStoreUnavailable, len(states), len(keys))
+	}
 	for i, k := range keys {
-		if i < len(states) {
-			r.heed(k, states[i])
+		r.heed(k, states[i])
+	}
+	return nil
+}
+
+// heedTombstones drops the keys that the tombstone log calls destroyed.
+func (r *KeyRing) heedTombstones(keys []*dataKey) error {
+	ctx, cancel := context.WithTimeout(r.closed, r.opts.LoadTimeout)
+	defer cancel()
+	for _, k := range keys {
+		dead := caught(ErrStoreUnavailable, "the tombstone log", func() error { return r.buried(ctx, k.id) })
+		if errors.Is(dead, ErrKeyDestroyed) {
+			r.heed(k, StateDestroyed)
+		} else if dead != nil {
+			return dead
 		}
 	}
 	return nil
@@ -149,26 +260,33 @@ func (r *KeyRing) succeeded(k *dataKey) {
 	r.ahead(k, func(ctx context.Context) (*dataKey, error) { return r.nextAhead(ctx, k) })
 }
 
-// answered notes whether the store did.
-func (r *KeyRing) answered(err error) {
+// answered notes whether a store did, and drops those of its keys that it hasn't
+// answered about for too long.
+func (r *KeyRing) answered(name string, keys []*dataKey, err error) {
 	p := &r.poll
+	var over []*dataKey
 	p.mu.Lock()
-	was := p.away
-	p.away = err != nil
-	if err == nil {
-		p.good = time.Now()
+	was := p.away[name]
+	if err != nil {
+		p.away[name] = true
+	} else {
+		delete(p.away, name)
 	}
-	over := time.Since(p.good) >= r.longest()
+	for _, k := range keys {
+		if err == nil {
+			k.answered = time.Now()
+		} else if time.Since(k.answered) >= r.longest() {
+			over = append(over, k)
+		}
+	}
 	p.mu.Unlock()
 	switch {
 	case err != nil && !was:
-		r.tell(Event{Kind: StoreAway, Err: err})
+		r.tell(Event{Kind: StoreAway, Store: name, Err: err})
 	case err == nil && was:
-		r.tell(Event{Kind: StoreBack})
+		r.tell(Event{Kind: StoreBack, Store: name})
 	}
-	if over {
-		for _, k := range r.inMemory() {
-			r.drop(k)
-		}
+	for _, k := range over {
+		r.drop(k)
 	}
 }

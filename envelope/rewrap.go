@@ -208,7 +208,7 @@ func (w *rewrapping) ends(ctx context.Context) error {
 func (w *rewrapping) one(ctx context.Context, rec Record) {
 	ctx, cancel := context.WithTimeout(ctx, w.opts.LoadTimeout)
 	defer cancel()
-	err := w.rewrap(ctx, rec)
+	err := caught(kmsprovider.ErrUnavailable, "the provider, the key store or the source of root keys", func() error { return w.rewrap(ctx, rec) })
 	w.done(func(r *RewrapReport) {
 		switch {
 		case err == nil:

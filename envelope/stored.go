@@ -196,7 +196,11 @@ func (s *search) keepClaim(ctx context.Context, holder string) (stop func()) {
 		for {
 			select {
 			case <-tick.C:
-				_, _ = s.opts.Store.Claim(ctx, s.scope, PurposeData, holder, claimLease)
+				// What fails here is tried again.
+				_ = caught(ErrStoreUnavailable, "the key store", func() error {
+					_, err := s.opts.Store.Claim(ctx, s.scope, PurposeData, holder, claimLease)
+					return err
+				})
 			case <-ctx.Done():
 				return
 			}

@@ -20,6 +20,12 @@ import (
 // not a colon first. A column holds at most 250 of them and 64 MiB. A nil map
 // is NULL.
 //
+// A copy of a record made by assignment has the same map, as everywhere in Go.
+// Encrypt and Decrypt write its entries: while one goroutine calls them, no other
+// may use such a copy, not even to read it. Give the copy a map of its own, with
+// [maps.Clone]. The same goes for marked maps of other types, and for what
+// pointers in a record lead to.
+//
 // Fields is the only map that is a column by itself. Maps of other types, such
 // as map[string]Int64, can be marked the same way; the program stores their
 // entries, and [Records.DDL] has no column for them.

@@ -8,7 +8,8 @@ import (
 
 // Records encrypts and decrypts the marked fields of records of type T. Make
 // one with [For] at start-up and keep it. It is safe for concurrent use, on
-// different records. Calls of Records that For didn't make return an error.
+// different records: copies that share a map (see [Fields]) or what a pointer
+// leads to aren't that. Calls of Records that For didn't make return an error.
 type Records[T any] struct{ handle }
 
 // handle is the part of Records that is the same for every T.

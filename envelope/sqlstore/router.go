@@ -13,6 +13,7 @@ import (
 var (
 	_ envelope.KeyStore      = (*Router)(nil)
 	_ envelope.ReplicaReader = (*Router)(nil)
+	_ envelope.Sharded       = (*Router)(nil)
 )
 
 // A Router is an [envelope.KeyStore] made of several: one for each region, or
@@ -80,6 +81,10 @@ func NewRouter(
 // calls fail. It returns the first error that closing a store, now or before, met
 // with.
 func (r *Router) Close() error { return r.shelf.close() }
+
+// Shard implements [envelope.Sharded]: the name of the store that has a scope's
+// keys.
+func (r *Router) Shard(scope envelope.Scope) (name string, err error) { return r.name(scope) }
 
 // name is where a scope's keys are.
 func (r *Router) name(scope envelope.Scope) (string, error) {

@@ -499,3 +499,44 @@ func TestRouterReadsReplicas(t *testing.T) {
 		require.ErrorIs(t, err, envelope.ErrKeyNotFound)
 	}
 }
+
+// The name that a key ring sorts its keys by is that of the store that is called.
+func TestRouterNamesTheStore(t *testing.T) {
+	r := newRouter(t, func(s envelope.Scope) (string, error) {
+		if s.Tenant == "nobody" {
+			return "", nil
+		}
+		return s.Tenant + "/" + s.Class, nil
+	}, newLibrary(), nil)
+	name, err := r.Shard(envelope.Scope{Tenant: "acme"})
+	require.NoError(t, err)
+	require.Equal(t, "acme/"+envelope.DefaultClass, name)
+	_, err = r.Shard(envelope.Scope{Tenant: "nobody"})
+	require.ErrorContains(t, err, "names no store")
+}
+
+type panickyCloser struct{ *envelope.MemoryStore }
+
+func (panickyCloser) Close() error { panic("a made-up password") }
+
+// A store that panics when it is opened or closed is one that can't be.
+func TestRouterWithPanics(t *testing.T) {
+	r, err := NewRouter(func(s envelope.Scope) (string, error) { return s.Tenant, nil },
+		func(_ context.Context, name string) (envelope.KeyStore, error) {
+			if name == "bad" {
+				panic("a made-up password")
+			}
+			return panickyCloser{envelope.NewMemoryStore()}, nil
+		}, &RouterOptions{MaxOpen: 1})
+	require.NoError(t, err)
+	for range 2 {
+		_, err = r.Active(t.Context(), envelope.Scope{Tenant: "bad"}, "data")
+		require.ErrorContains(t, err, `opening the store "bad": it panicked with a string`)
+		require.NotContains(t, err.Error(), "password")
+	}
+	for _, tenant := range []string{"one", "two"} {
+		_, err = r.Active(t.Context(), envelope.Scope{Tenant: tenant}, "data")
+		require.ErrorIs(t, err, envelope.ErrKeyNotFound)
+	}
+	require.ErrorContains(t, r.Close(), `closing the store "one": it panicked with a string`)
+}

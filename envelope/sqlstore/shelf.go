@@ -109,7 +109,11 @@ func (s *shelf) take(ctx context.Context, name string) (*book, error) {
 func (s *shelf) fetch(ctx context.Context, b *book) {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	store, err := s.open(ctx, b.name)
+	var store envelope.KeyStore
+	err := caught(func() (err error) {
+		store, err = s.open(ctx, b.name)
+		return err
+	})
 	if err == nil && store == nil {
 		err = errors.New("the function opened none")
 	}
@@ -123,6 +127,18 @@ func (s *shelf) fetch(ctx context.Context, b *book) {
 	}
 	close(b.ready)
 	s.settle(b)
+}
+
+// caught makes a panic of do an error: in a goroutine of the shelf, and where it
+// has let go of its lock, it would end the process. Its value may hold a
+// password, and only its type is told.
+func caught(do func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("it panicked with a %T", p)
+		}
+	}()
+	return do()
 }
 
 func (s *shelf) giveBack(b *book) {
@@ -153,7 +169,7 @@ func (s *shelf) discard(b *book) {
 	s.mu.Unlock()
 	var err error
 	if c, ok := b.store.(io.Closer); ok {
-		err = c.Close()
+		err = caught(c.Close)
 	}
 	s.mu.Lock()
 	if err != nil && s.failure == nil { // one is enough to tell of, however many there are

@@ -28,12 +28,18 @@ type race[T any] struct {
 	ctx     context.Context // the caller's
 	own     context.Context // ends with the race
 	order   []*endpoint
-	asked   int                     // of order
-	heard   int                     // of those asked
-	running map[*endpoint]time.Time // since when
+	asked   int // of order
+	heard   int // of those asked
+	running map[*endpoint]turn
 	results chan result[T]
 	errs    []error // of those that were unavailable or throttled
 	lack    error   // of one that hasn't the ability
+}
+
+// A turn is how an endpoint is at it.
+type turn struct {
+	since  time.Time
+	enough time.Duration // for so long it may take, if another is asked later and answers first
 }
 
 type result[T any] struct {
@@ -50,7 +56,7 @@ func call[T any](ctx context.Context, p *Provider, t task[T]) (value T, err erro
 	order := p.order(time.Now())
 	r := &race[T]{
 		p: p, task: t, ctx: ctx, order: order,
-		running: make(map[*endpoint]time.Time, len(order)), results: make(chan result[T], len(order)),
+		running: make(map[*endpoint]turn, len(order)), results: make(chan result[T], len(order)),
 	}
 	own, cancel := context.WithCancel(ctx)
 	defer r.leave()
@@ -104,24 +110,34 @@ func (r *race[T]) ask(patience *time.Timer) {
 	}
 	e := r.order[r.asked]
 	r.asked++
-	r.running[e] = time.Now()
-	go func() {
-		value, err := r.task.do(r.own, e.provider)
-		r.results <- result[T]{e, value, err}
-	}()
-	wait := r.p.opts.Patience
+	wait, enough := r.p.opts.Patience, r.p.opts.Patience
 	if deadline, ok := r.ctx.Deadline(); ok {
 		// Leave as much for each of the others.
-		wait = min(wait, time.Until(deadline)/time.Duration(len(r.order)-r.asked+1))
+		if share := time.Until(deadline) / time.Duration(len(r.order)-r.asked+1); share < wait {
+			wait, enough = share, max(share, enough/2)
+		}
 	}
+	r.running[e] = turn{time.Now(), enough}
 	patience.Reset(wait)
+	go func() {
+		res := result[T]{from: e}
+		defer func() {
+			// In this goroutine a panic would end the process. Its value may
+			// hold a key.
+			if p := recover(); p != nil {
+				res = result[T]{from: e, err: fmt.Errorf("%w: %s panicked with a %T", kmsprovider.ErrUnavailable, e.name(), p)}
+			}
+			r.results <- res
+		}()
+		res.value, res.err = r.task.do(r.own, e.provider)
+	}()
 }
 
 // settles reports whether a result is that of the call: a value, a refusal or
 // the end of the caller's context. It notes what the result says of the
 // endpoints.
 func (r *race[T]) settles(res *result[T]) bool {
-	began := r.running[res.from]
+	began := r.running[res.from].since
 	delete(r.running, res.from)
 	switch err := res.err; {
 	case errors.Is(err, errors.ErrUnsupported):
@@ -146,9 +162,9 @@ func (r *race[T]) settles(res *result[T]) bool {
 		return false
 	}
 	r.p.good(res.from)
-	for e, since := range r.running {
-		// It was asked before, had all the patience there is, and is still at it.
-		if since.Before(began) && time.Since(since) >= r.p.opts.Patience {
+	for e, t := range r.running {
+		// It was asked before, had its time, and is still at it.
+		if t.since.Before(began) && time.Since(t.since) >= t.enough {
 			delete(r.running, e)
 			r.p.bad(e)
 		}

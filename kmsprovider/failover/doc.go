@@ -19,6 +19,13 @@
 // patience, it is asked last. From then on, one call every [Options.ProbeAfter]
 // asks it first again; when it answers, it is back in its place.
 //
+// What is known of a provider is known of it as a whole, whichever root key it was
+// called for. Where one of several root keys is unavailable at a provider and the
+// others aren't, as with a key in a key store outside AWS, its failures may get the
+// provider asked last for all of them, and the others' answers keep it in its
+// place, where each call for that one loses time. Root keys that fail by
+// themselves have a Provider each.
+//
 // # What it doesn't do
 //
 // A no is a no: an answer of the class [kmsprovider.ErrDenied],

@@ -20,7 +20,10 @@ import (
 type Options struct {
 	// Patience is how long a call waits for one provider before it asks the
 	// next as well; less if the caller's deadline comes soon. A call that makes
-	// a data key may then make two, of which one is dropped. Default 500 ms.
+	// a data key may then make two, of which one is dropped. A provider that had
+	// less than half of it isn't said to have failed: where all callers'
+	// deadlines are so short, a provider that hangs is asked first each time.
+	// Default 500 ms.
 	Patience time.Duration
 
 	// Failures is after how many failures in a row a provider is asked last.

@@ -323,6 +323,38 @@ func TestPatienceIsWithinTheDeadline(t *testing.T) {
 	})
 }
 
+// One that hangs is asked last also where deadlines leave it less than all of its
+// patience, if they leave it half.
+func TestHangWithinShortDeadlines(t *testing.T) {
+	for _, c := range []struct {
+		deadline, first, later time.Duration
+		last                   bool
+	}{
+		{900 * time.Millisecond, 450*time.Millisecond + answerTime, answerTime, true},
+		{500 * time.Millisecond, 250*time.Millisecond + answerTime, answerTime, true},
+		{400 * time.Millisecond, 200*time.Millisecond + answerTime, 200*time.Millisecond + answerTime, false},
+	} {
+		bubble(t, func(t *testing.T) {
+			p := newPair(t, nil)
+			defer p.close()
+			unwrap := p.methods(t)[1]
+			p.primary.Inject(fakekms.Fault{Break: fakekms.Hang})
+			for i := range failures + 2 {
+				ctx, cancel := context.WithTimeout(t.Context(), c.deadline)
+				start := time.Now()
+				require.NoError(t, unwrap.do(ctx))
+				want := c.first
+				if i >= failures {
+					want = c.later
+				}
+				require.Equal(t, want, time.Since(start), "%v, call %d", c.deadline, i)
+				cancel()
+			}
+			require.Equal(t, c.last, p.provider.Health()[0].Last)
+		})
+	}
+}
+
 // Of many calls at the time of a probe, one makes it and none of the others
 // waits.
 func TestOneProbeAtATime(t *testing.T) {

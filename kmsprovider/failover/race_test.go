@@ -277,3 +277,24 @@ func TestPrintsNoFields(t *testing.T) {
 	require.Equal(t, "failover.Provider(nil)", fmt.Sprint((*failover.Provider)(nil)))
 	require.Equal(t, "*failover_test.secretive: in its place, 0 failures in a row", fmt.Sprint(p.Health()[0]))
 }
+
+// panicky panics where it is called.
+type panicky struct{ kmsprovider.Provider }
+
+func (panicky) Unwrap(context.Context, string, []byte, kmsprovider.EncryptionContext) ([]byte, error) {
+	panic("a made-up secret")
+}
+
+// A panic in a goroutine of ours would end the process: it is an outage.
+func TestPanicOfAProvider(t *testing.T) {
+	p := over(t, panicky{}, &stub{})
+	for range 3 {
+		_, err := p.Unwrap(t.Context(), rootKey, []byte("wrapped"), ec)
+		require.NoError(t, err)
+	}
+	require.True(t, p.Health()[0].Last)
+	_, err := over(t, panicky{}).Unwrap(t.Context(), rootKey, []byte("wrapped"), ec)
+	require.Equal(t, kmsprovider.ErrUnavailable, providertest.ClassOf(err), "%v", err)
+	require.ErrorContains(t, err, "failover_test.panicky panicked with a string")
+	require.NotContains(t, err.Error(), "secret")
+}

@@ -57,7 +57,8 @@ type Region struct {
 
 	// Within lists patterns, in the grammar of path.Match, of the locations in
 	// which the root keys may be called: "eu-*". Providers of Call that are
-	// elsewhere are left out. Where it is empty, all are called.
+	// elsewhere are left out. Where it is empty, all are called. One that stands
+	// for several, such as a failover.Provider, must be all in one place.
 	Within []string
 }
 
@@ -70,12 +71,13 @@ type Home struct {
 	From []string
 }
 
-// A provider can say where its calls go, as awskms does. One that can't is put
-// at its place by At.
+// A provider can say where its calls go, as awskms does, and so can those that a
+// kmsprovider.Group stands for. One that can't is put at its place by At.
 type locator interface{ Location() string }
 
 // At is a provider with the location that its calls go to, such as
-// "eu-central-1", for [Region.Call].
+// "eu-central-1", for [Region.Call]. [New] refuses it where that isn't what the
+// provider itself says, or where the provider is another At.
 func At(location string, provider kmsprovider.Provider) kmsprovider.Provider {
 	return placed{provider, location}
 }
@@ -83,6 +85,32 @@ func At(location string, provider kmsprovider.Provider) kmsprovider.Provider {
 type placed struct {
 	kmsprovider.Provider
 	location string
+}
+
+// whereabouts returns the locations that a provider is known to call for some root
+// keys. It is silent if there may be others.
+func whereabouts(provider kmsprovider.Provider, uris []string) (known []string, silent bool) {
+	switch p := provider.(type) {
+	case placed:
+		known, _ = whereabouts(p.Provider, uris)
+		return append(known, p.location), false
+	case locator:
+		if location := p.Location(); location != "" {
+			return []string{location}, false
+		}
+	case kmsprovider.Group:
+		n := 0
+		for _, uri := range uris {
+			for _, behind := range p.Behind(uri) {
+				some, more := whereabouts(behind, uris)
+				known, silent = append(known, some...), silent || more
+				n++
+			}
+		}
+		slices.Sort(known)
+		return slices.Compact(known), silent || n == 0
+	}
+	return nil, true
 }
 
 // A place is a provider that may be called for a region's root keys.
@@ -108,21 +136,26 @@ func (r *Region) permitted() ([]place, error) {
 	var all []place
 	for i, provider := range r.Call {
 		p := place{provider: provider}
-		said := ""
 		if at, ok := provider.(placed); ok {
 			p.provider, p.location = at.Provider, at.location
 			if p.provider == nil || p.location == "" {
 				return nil, fmt.Errorf("Region.Call: provider %d: At needs a location and a provider", i+1)
 			}
+			if _, again := p.provider.(placed); again {
+				return nil, fmt.Errorf("Region.Call: provider %d is an At around another At: where its calls go is said once", i+1)
+			}
 		}
-		if l, ok := p.provider.(locator); ok {
-			said = l.Location()
+		known, silent := whereabouts(p.provider, append([]string{r.RootKey}, r.Open...))
+		for _, said := range known {
+			if p.location != "" && p.location != said {
+				return nil, fmt.Errorf("Region.Call: provider %d is said to be at %.600q, but its calls go to %.600q", i+1, p.location, said)
+			}
 		}
 		switch {
-		case p.location != "" && said != "" && p.location != said:
-			return nil, fmt.Errorf("Region.Call: provider %d is said to be at %.600q, but its calls go to %.600q", i+1, p.location, said)
-		case p.location == "":
-			p.location = said
+		case len(r.Within) > 0 && len(known) > 1:
+			return nil, fmt.Errorf("Region.Call: the calls of provider %d (%T) go to several places, %.600q: list each of those that it stands for by itself", i+1, p.provider, known)
+		case p.location == "" && len(known) == 1 && !silent:
+			p.location = known[0]
 		}
 		if len(r.Within) > 0 && p.location == "" {
 			return nil, fmt.Errorf("Region.Call: nobody says where the calls of provider %d (%T) go, so that it can't be told whether that is within %q: use residency.At", i+1, p.provider, r.Within)

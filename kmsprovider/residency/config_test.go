@@ -35,6 +35,11 @@ func TestNewRefuses(t *testing.T) {
 	rule := func(tenant, region string, from ...string) residency.Rule {
 		return residency.Rule{Tenant: tenant, Region: region, From: from}
 	}
+	over := func(providers ...kmsprovider.Provider) kmsprovider.Provider {
+		p, err := failover.New(providers, nil)
+		require.NoError(t, err)
+		return p
+	}
 	place := func(string) (residency.Home, error) { return residency.Home{Region: "eu"}, nil }
 	for name, c := range map[string]struct {
 		edit func(*residency.Config)
@@ -73,15 +78,24 @@ func TestNewRefuses(t *testing.T) {
 		}), `is listed already, in the region "eu"`},
 		"twice": {region(func(r *residency.Region) { r.Open = append(r.Open, r.RootKey) }), `is listed already, in the region "eu"`},
 
-		"no provider":     {region(func(r *residency.Region) { r.Call = nil }), "Call must list at least one provider"},
-		"nil provider":    {region(func(r *residency.Region) { r.Call = and(nil) }), "none that is nil"},
-		"none within":     {region(func(r *residency.Region) { r.Within = []string{"ap-*"} }), `no provider is within ["ap-*"]`},
-		"bad Within":      {region(func(r *residency.Region) { r.Within = []string{"eu-["} }), `Within: "eu-[": not a pattern`},
-		"empty Within":    {region(func(r *residency.Region) { r.Within = []string{""} }), `Within: "": not a pattern`},
-		"nowhere":         {region(func(r *residency.Region) { r.Call = and(bare{Provider: w.inDublin}) }), "nobody says where the calls of provider 2 (residency_test.bare) go"},
-		"At nowhere":      {region(func(r *residency.Region) { r.Call = and(residency.At("", w.inDublin)) }), "At needs a location and a provider"},
-		"At no provider":  {region(func(r *residency.Region) { r.Call = and(residency.At("eu-west-1", nil)) }), "At needs a location and a provider"},
-		"At another":      {region(func(r *residency.Region) { r.Call = and(residency.At("eu-west-1", w.inVirginia)) }), `provider 2 is said to be at "eu-west-1", but its calls go to "us-east-1"`},
+		"no provider":    {region(func(r *residency.Region) { r.Call = nil }), "Call must list at least one provider"},
+		"nil provider":   {region(func(r *residency.Region) { r.Call = and(nil) }), "none that is nil"},
+		"none within":    {region(func(r *residency.Region) { r.Within = []string{"ap-*"} }), `no provider is within ["ap-*"]`},
+		"bad Within":     {region(func(r *residency.Region) { r.Within = []string{"eu-["} }), `Within: "eu-[": not a pattern`},
+		"empty Within":   {region(func(r *residency.Region) { r.Within = []string{""} }), `Within: "": not a pattern`},
+		"nowhere":        {region(func(r *residency.Region) { r.Call = and(bare{Provider: w.inDublin}) }), "nobody says where the calls of provider 2 (residency_test.bare) go"},
+		"At nowhere":     {region(func(r *residency.Region) { r.Call = and(residency.At("", w.inDublin)) }), "At needs a location and a provider"},
+		"At no provider": {region(func(r *residency.Region) { r.Call = and(residency.At("eu-west-1", nil)) }), "At needs a location and a provider"},
+		"At another":     {region(func(r *residency.Region) { r.Call = and(residency.At("eu-west-1", w.inVirginia)) }), `provider 2 is said to be at "eu-west-1", but its calls go to "us-east-1"`},
+		"At in At": {region(func(r *residency.Region) {
+			r.Call = and(residency.At("eu-west-1", residency.At("us-east-1", w.inVirginia)))
+		}), "provider 2 is an At around another At"},
+		"At in two At": {region(func(r *residency.Region) {
+			r.Call = and(residency.At("eu-west-1", over(residency.At("eu-west-1", w.inVirginia))))
+		}), `provider 2 is said to be at "eu-west-1", but its calls go to "us-east-1"`},
+		"At for several":  {region(func(r *residency.Region) { r.Call = and(residency.At("eu-west-1", over(w.inDublin, w.inVirginia))) }), `provider 2 is said to be at "eu-west-1", but its calls go to "us-east-1"`},
+		"several places":  {region(func(r *residency.Region) { r.Call = and(over(w.inDublin, w.inVirginia)) }), `the calls of provider 2 (*failover.Provider) go to several places, ["eu-west-1" "us-east-1"]`},
+		"one unknown":     {region(func(r *residency.Region) { r.Call = and(over(w.inDublin, bare{Provider: w.inVirginia})) }), "nobody says where the calls of provider 2 (*failover.Provider) go"},
 		"failover option": {func(c *residency.Config) { c.Failover = &failover.Options{Patience: -1} }, "must not be negative"},
 
 		"shadowed by itself":   {rules(rule("a", "us"), rule("b", "eu"), rule("a", "eu")), `rule 3 ("a") is never reached: rule 1 ("a") before it takes all its tenants`},
@@ -105,6 +119,27 @@ func TestNewRefuses(t *testing.T) {
 		})
 	}
 	require.Equal(t, [3]int{}, w.calls(), "nothing was called")
+}
+
+// A provider that stands for several is where all of them are.
+func TestSeveralInOnePlace(t *testing.T) {
+	w := newWorld(t)
+	for want, location := range map[kmsprovider.Provider]string{w.inDublin: "eu-west-1", w.inVirginia: ""} {
+		two, err := failover.New([]kmsprovider.Provider{want, want}, nil)
+		require.NoError(t, err)
+		c := w.config()
+		c.Regions[0].Call = []kmsprovider.Provider{w.inFrankfurt, two}
+		r, err := residency.New(c)
+		require.NoError(t, err)
+		if location == "" {
+			require.Equal(t, []kmsprovider.Provider{w.inFrankfurt}, r.Behind(w.eu), "elsewhere, and so left out")
+			continue
+		}
+		require.Equal(t, []kmsprovider.Provider{w.inFrankfurt, two}, r.Behind(w.eu))
+		c.Regions[0].Call[1] = residency.At(location, two)
+		_, err = residency.New(c)
+		require.NoError(t, err)
+	}
 }
 
 // All that is wrong is said at once.
