@@ -157,14 +157,14 @@ func NewKeyRing(provider kmsprovider.Provider, roots RootKeySource, opts *Option
 		MaximumSize: o.CacheSize,
 		OnAtomicDeletion: func(e otter.DeletionEvent[KeyID, *dataKey]) {
 			e.Value.openable.Store(false)
-			r.unwatch(e.Value)
+			r.unwatch(e.Value, func() *dataKey { k, _ := r.sealing.GetEntryQuietly(e.Value.scope); return k.Value })
 		},
 	})
 	r.sealing = otter.Must(&otter.Options[Scope, *dataKey]{
 		MaximumSize: o.CacheSize,
 		OnAtomicDeletion: func(e otter.DeletionEvent[Scope, *dataKey]) {
 			e.Value.unpublishSealing()
-			r.unwatch(e.Value)
+			r.unwatch(e.Value, func() *dataKey { k, _ := r.opening.GetEntryQuietly(e.Value.id); return k.Value })
 		},
 	})
 	r.refused = otter.Must(&otter.Options[[32]byte, refusal]{MaximumSize: maxRefusals})

@@ -300,7 +300,7 @@ func (r *KeyRing) publish(k *dataKey, rootKey string, wrapped []byte, unwrapped 
 // cacheOpening puts k, which is under its watch, into the cache.
 func (r *KeyRing) cacheOpening(k *dataKey) {
 	k.answered = time.Now()
-	k.openable.Store(true)
+	r.serves(&k.openable)
 	r.opening.Set(k.id, k)
 	keepWithin(r.opening, r.opts.CacheSize)
 	if k.watch.ended.Load() { // the end may have come before the key was in place

@@ -178,7 +178,7 @@ func TestTombstonesBesideASlowStore(t *testing.T) {
 		store := &regions{KeyStore: NewMemoryStore(), states: map[string]func(context.Context) error{
 			DefaultClass: func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
 		}}
-		dead, err := OpenTombstoneFile(filepath.Join(t.TempDir(), "tombstones"))
+		dead, err := CreateTombstoneFile(filepath.Join(t.TempDir(), "tombstones"))
 		require.NoError(t, err)
 		r, log := moodyRing(t, &moodyProvider{}, &Options{Store: store, Tombstones: dead})
 		_, id := sealFor(t, r, place("acme"))

@@ -252,7 +252,7 @@ func (r *KeyRing) cacheSealing(k, old *dataKey, rotate bool) *dataKey {
 			r.turn(k)
 		}
 	})
-	k.sealable.Store(true)
+	r.serves(&k.sealable)
 	remaining := time.Until(k.seal.notAfter)
 	k.seal.timer.Reset(remaining - remaining/endShare)
 	placed, _ := r.sealing.Compute(k.scope, func(now *dataKey, found bool) (*dataKey, otter.ComputeOp) {

@@ -163,29 +163,26 @@ func isNo(err error) bool {
 }
 
 // ask unwraps a data key again and forgets it.
-func (r *KeyRing) ask(turns chan struct{}, rootKey string, scope Scope, id KeyID, wrapped []byte, until time.Time) (err error) {
+func (r *KeyRing) ask(turns chan struct{}, rootKey string, scope Scope, id KeyID, wrapped []byte, until time.Time) error {
 	select {
 	case turns <- struct{}{}:
 		defer func() { <-turns }()
 	case <-r.closed.Done():
 		return ErrClosed
 	}
-	defer func() {
-		if p := recover(); p != nil { // it would end the process
-			err = fmt.Errorf("%w: the provider or the source of root keys panicked with a %T", kmsprovider.ErrUnavailable, p)
-		}
-	}()
 	ctx, cancel := context.WithTimeout(r.closed, max(min(checkTime, r.opts.LoadTimeout, time.Until(until)), leastRetry))
 	defer cancel()
-	secret, err := r.unwrap(ctx, scope, PurposeData, rootKey, wrapped)
-	if err != nil {
-		return err
-	}
-	defer clear(secret)
-	if deriveKeyID(secret, scope, PurposeData) != id {
-		return errKeyMismatch
-	}
-	return nil
+	return caught(kmsprovider.ErrUnavailable, "the provider or the source of root keys", func() error {
+		secret, err := r.unwrap(ctx, scope, PurposeData, rootKey, wrapped)
+		if err != nil {
+			return err
+		}
+		defer clear(secret)
+		if deriveKeyID(secret, scope, PurposeData) != id {
+			return errKeyMismatch
+		}
+		return nil
+	})
 }
 
 // askForOthers asks about other data keys of a watch until the service is heard,
@@ -243,9 +240,10 @@ func (r *KeyRing) dropForbidden(w *watch) {
 	}
 }
 
-func (r *KeyRing) isForbidden(ctx context.Context, scope Scope, rootKey string) (no bool) {
-	defer func() { _ = recover() }() // a panic of the caller's function says nothing
-	return isNo(r.checkRootKey(ctx, scope, rootKey))
+func (r *KeyRing) isForbidden(ctx context.Context, scope Scope, rootKey string) bool {
+	return isNo(caught(kmsprovider.ErrUnavailable, "the source of root keys", func() error {
+		return r.checkRootKey(ctx, scope, rootKey)
+	}))
 }
 
 // inUse counts the keys under a watch, and drops those that were not used for
@@ -309,15 +307,30 @@ func (r *KeyRing) drop(k *dataKey) {
 	}
 }
 
-// unwatch ends the watch of a key that has left the caches, if it is of this key
-// alone: else there would be a watch for each key of the last CacheTTL.
-func (r *KeyRing) unwatch(k *dataKey) {
-	if !r.opts.CheckEachKey || k.openable.Load() || k.sealable.Load() {
-		return
-	}
+// serves notes that k opens or seals from now on. Whoever calls it looks at the
+// watch's end afterwards: unwatch may come before, but not between.
+func (r *KeyRing) serves(as *atomic.Bool) {
 	r.watches.mu.Lock()
 	defer r.watches.mu.Unlock()
-	if w := k.watch; r.watches.byName[w.name] == w && w.last == weak.Make(k) {
+	as.Store(true)
+}
+
+// unwatch ends the watch of a key that has left a cache, if it is of this key
+// alone: else there would be a watch for each key of the last CacheTTL. The other
+// cache may have the same key, loaded at another time, under the same watch.
+func (r *KeyRing) unwatch(k *dataKey, other func() *dataKey) {
+	if !r.opts.CheckEachKey {
+		return
+	}
+	same := other()
+	r.watches.mu.Lock()
+	defer r.watches.mu.Unlock()
+	w := k.watch
+	switch {
+	case k.openable.Load() || k.sealable.Load() || r.watches.byName[w.name] != w || w.last != weak.Make(k):
+	case same != nil && same != k && same.watch == w && (same.openable.Load() || same.sealable.Load()):
+		w.last = weak.Make(same)
+	default:
 		w.ended.Store(true)
 		w.timer.Stop()
 		delete(r.watches.byName, w.name)
