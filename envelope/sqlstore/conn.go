@@ -124,7 +124,10 @@ func (s *Store) attempt(ctx context.Context, db *sql.DB, work func(c *sql.Conn) 
 	defer c.Close()
 	if db == s.db {
 		s.atWork.Add(1)
-		defer s.atWork.Add(-1)
+		defer func() {
+			s.workedAt.Store(time.Now().UnixNano())
+			s.atWork.Add(-1)
+		}()
 	}
 	return work(c)
 }
@@ -165,7 +168,7 @@ func (s *Store) watchPool(waiting context.Context, cancel context.CancelCauseFun
 		}
 		now := db.Stats().WaitDuration
 		// Those who give up waiting count as if they had got the connection.
-		busy := db == s.db && s.atWork.Load() > 0
+		busy := db == s.db && (s.atWork.Load() > 0 || s.workedAt.Load() >= began)
 		if !busy && (now == waited || s.heldAt.Load() >= began) {
 			s.heldAt.Store(time.Now().UnixNano())
 			cancel(ErrPoolHeld)

@@ -26,6 +26,7 @@ type Store struct {
 	query    statements
 	retryFor time.Duration
 	atWork   atomic.Int64 // calls of this store that have a connection to db
+	workedAt atomic.Int64 // when one of those ended last, in Unix nanoseconds
 	heldAt   atomic.Int64 // when a pool's only connection was last found held, in Unix nanoseconds
 }
 
