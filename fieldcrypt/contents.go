@@ -79,7 +79,7 @@ func integer(content any) (int64, bool) {
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
 		return v.Int(), true
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
-		return int64(v.Uint()), v.Uint() <= math.MaxInt64 //nolint:gosec // compared
+		return int64(v.Uint()), v.Uint() <= math.MaxInt64
 	default:
 		n, ok := content.(json.Number)
 		if !ok {
@@ -93,7 +93,7 @@ func integer(content any) (int64, bool) {
 func unsigned(content any) (uint64, bool) {
 	switch v := reflect.ValueOf(content); v.Kind() {
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		return uint64(v.Int()), v.Int() >= 0 //nolint:gosec // compared
+		return uint64(v.Int()), v.Int() >= 0
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
 		return v.Uint(), true
 	default:

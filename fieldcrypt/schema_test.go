@@ -26,7 +26,7 @@ func TestSchemaRefuses(t *testing.T) {
 		of(id, email) + `{}`:        "there is more behind it",
 		`{"modules":[]}`:            "its version is 0",
 		`{"version":1,"moduls":[]}`: `unknown field "moduls"`,
-		of(id, `{"name":"email","type":"string","clas":"x"}`): `unknown field "clas"`,
+		of(id, `{"name":"email","type":"string","colum":"x"}`): `unknown field "colum"`,
 		of(id, ``):                                                                     `module "M": it has no fields`,
 		of(``, email):                                                                  "no member is the record's ID",
 		of(id+`"unbound":true,`, email):                                                "it is unbound and names an ID",

@@ -10,11 +10,11 @@ import (
 type Effect uint8
 
 const (
-	// Safe: what is stored opens as before.
+	// Safe says that what is stored opens as before.
 	Safe Effect = iota + 1
-	// NeedsSweep: rows have to be written anew, before the change or after it.
+	// NeedsSweep says that rows have to be written anew, before the change or after it.
 	NeedsSweep
-	// Refused: what is stored could not be opened. Add another field instead.
+	// Refused says that what is stored could not be opened. Add another field instead.
 	Refused
 )
 

@@ -104,9 +104,9 @@ func fromTagKey(key string) int {
 			if key[i-1] == tagKey[j-1] {
 				other = 0
 			}
-			rows[i][j] = min(rows[i-1][j]+1, rows[i][j-1]+1, rows[i-1][j-1]+other)
+			rows[i][j] = min(rows[i-1][j]+1, rows[i][j-1]+1, rows[i-1][j-1]+other) //nolint:gosec // the rows are as long as the words, and one
 			if i > 1 && j > 1 && key[i-1] == tagKey[j-2] && key[i-2] == tagKey[j-1] {
-				rows[i][j] = min(rows[i][j], rows[i-2][j-2]+1)
+				rows[i][j] = min(rows[i][j], rows[i-2][j-2]+1) //nolint:gosec // as above
 			}
 		}
 	}

@@ -183,18 +183,30 @@ var states = []struct {
 	words []string
 	failure
 }{
-	{[]string{"pending deletion", "pendingdeletion", "pending replica deletion", "pendingreplicadeletion", "pending import", "pendingimport", "disabled"},
-		refusals["KMSInvalidStateException"]},
-	{[]string{"denied access", "could not authenticate"},
-		failure{class: kmsprovider.ErrDenied, what: "the external key store refused the call", advice: "its owner decides who may use the key"}},
-	{[]string{"not enabled", "could not find the external key", "does not support"},
-		failure{class: kmsprovider.ErrKeyUnusable, what: "the external key of the root key can't be used", advice: "its owner can enable it in the external key manager"}},
-	{[]string{"ciphertext"},
-		refusals["InvalidCiphertextException"]},
-	{[]string{"high request rate"},
-		failure{class: kmsprovider.ErrThrottled, what: "throttled by the external key store", advice: throttledAdvice}},
-	{[]string{"custom key store", "external key store", "unavailable", "creating", "updating"},
-		failure{class: kmsprovider.ErrUnavailable, what: "the root key is not available for now", advice: "look at the key's state, and at its custom key store's connection"}},
+	{
+		[]string{"pending deletion", "pendingdeletion", "pending replica deletion", "pendingreplicadeletion", "pending import", "pendingimport", "disabled"},
+		refusals["KMSInvalidStateException"],
+	},
+	{
+		[]string{"denied access", "could not authenticate"},
+		failure{class: kmsprovider.ErrDenied, what: "the external key store refused the call", advice: "its owner decides who may use the key"},
+	},
+	{
+		[]string{"not enabled", "could not find the external key", "does not support"},
+		failure{class: kmsprovider.ErrKeyUnusable, what: "the external key of the root key can't be used", advice: "its owner can enable it in the external key manager"},
+	},
+	{
+		[]string{"ciphertext"},
+		refusals["InvalidCiphertextException"],
+	},
+	{
+		[]string{"high request rate"},
+		failure{class: kmsprovider.ErrThrottled, what: "throttled by the external key store", advice: throttledAdvice},
+	},
+	{
+		[]string{"custom key store", "external key store", "unavailable", "creating", "updating"},
+		failure{class: kmsprovider.ErrUnavailable, what: "the root key is not available for now", advice: "look at the key's state, and at its custom key store's connection"},
+	},
 }
 
 // invalidState judges a KMSInvalidStateException. What it doesn't say clearly is
