@@ -67,7 +67,7 @@ func (s *service) told() []envelope.EventKind {
 
 func database(t *testing.T) *sql.DB {
 	t.Helper()
-	db, err := sql.Open("sqlite", filepath.Join(t.TempDir(), "crm.db")+"?_pragma=busy_timeout(5000)&_pragma=synchronous(OFF)") // nobody needs it after a crash
+	db, err := sql.Open("sqlite", filepath.Join(t.TempDir(), "crm.db")+"?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(OFF)") // nobody needs it after a crash
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
 	_, err = db.ExecContext(t.Context(), `CREATE TABLE contacts (id INTEGER PRIMARY KEY, tenant TEXT NOT NULL, email BLOB)`)
@@ -367,7 +367,7 @@ func TestRunbookDataKey(t *testing.T) {
 		ring, contacts := s.crypt.KeyRing(), s.contacts
 		newKey, err := ring.Rotate(ctx, key.Scope)
 		check(err)
-		time.Sleep(15 * time.Second) // StorePoll: by now no process seals with the old one
+		time.Sleep(16 * time.Second) // past StorePoll: by now no process seals with the old one
 		synctest.Wait()
 
 		check(other.save(2001, "acme"))
@@ -821,7 +821,7 @@ func TestRunbookReplica(t *testing.T) {
 
 		check(s.save(3, "acme"))
 		require.Equal(t, lost, s.mustRead(3), "until it asks the store again")
-		time.Sleep(15 * time.Second) // StorePoll
+		time.Sleep(16 * time.Second) // past StorePoll
 		synctest.Wait()
 		check(s.save(4, "acme"))
 		require.NotEqual(t, lost, s.mustRead(4))
