@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-
-	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider"
 )
 
 // Compact returns an inline envelope of the scope by reference, and puts its
@@ -67,25 +65,11 @@ func (r *KeyRing) recorded(ctx context.Context, scope Scope, id KeyID) (bool, er
 // storeInline puts a data key that came inside an envelope into the store, once
 // the key service has unwrapped it.
 func (r *KeyRing) storeInline(ctx context.Context, scope Scope, id KeyID, rootKey string, wrapped []byte) error {
-	if err := r.buried(ctx, id); err != nil {
-		return err
-	}
-	print := wrappingPrint(scope, rootKey, wrapped)
-	if err := r.recallRefusal(print, id); err != nil {
-		return err
-	}
-	secret, err := r.unwrap(ctx, scope, PurposeData, rootKey, wrapped)
+	secret, err := r.inlineSecret(ctx, scope, id, rootKey, wrapped, wrappingPrint(scope, rootKey, wrapped))
 	if err != nil {
-		if errors.Is(err, kmsprovider.ErrInvalidCiphertext) {
-			r.refused.Set(print, refusal{until: time.Now().Add(refusalTime)})
-		}
 		return err
 	}
 	defer clear(secret)
-	if actual := deriveKeyID(secret, scope, PurposeData); actual != id {
-		r.refused.Set(print, refusal{until: time.Now().Add(refusalTime), holds: actual})
-		return errKeyMismatch
-	}
 	now := time.Now().Truncate(time.Second)
 	rec := Record{
 		KeyID: id, Scope: scope, Purpose: PurposeData, RootKey: rootKey, Wrapped: append([]byte(nil), wrapped...),

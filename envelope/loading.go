@@ -219,6 +219,17 @@ func (r *KeyRing) loadInline(ctx context.Context, scope Scope, id KeyID, rootKey
 			return nil, storeError(err)
 		}
 	}
+	secret, err := r.inlineSecret(ctx, scope, id, rootKey, wrapped, print)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(secret)
+	return r.publishOpening(secret, scope, rootKey, wrapped, [32]byte{}, true)
+}
+
+// inlineSecret unwraps the data key of an inline envelope, which must be the one
+// that the envelope names. The caller wipes it. What is refused is remembered.
+func (r *KeyRing) inlineSecret(ctx context.Context, scope Scope, id KeyID, rootKey string, wrapped []byte, print [32]byte) ([]byte, error) {
 	if err := r.buried(ctx, id); err != nil {
 		return nil, err
 	}
@@ -232,18 +243,18 @@ func (r *KeyRing) loadInline(ctx context.Context, scope Scope, id KeyID, rootKey
 		}
 		return nil, err
 	}
-	defer clear(secret)
 	if actual := deriveKeyID(secret, scope, PurposeData); actual != id {
+		clear(secret)
 		r.refused.Set(print, refusal{until: time.Now().Add(refusalTime), holds: actual})
 		return nil, errKeyMismatch
 	}
-	return r.publishOpening(secret, scope, rootKey, wrapped, [32]byte{}, true)
+	return secret, nil
 }
 
 // unwrap calls the provider, for a root key that the configuration allows.
 func (r *KeyRing) unwrap(ctx context.Context, scope Scope, purpose Purpose, rootKey string, wrapped []byte) ([]byte, error) {
-	if len(wrapped) == 0 || len(wrapped) > maxWrapped {
-		return nil, badWrapped(wrapped)
+	if err := checkWrapped(wrapped); err != nil {
+		return nil, err
 	}
 	if err := r.checkRootKey(ctx, scope, rootKey); err != nil {
 		return nil, err
@@ -260,8 +271,11 @@ func (r *KeyRing) unwrap(ctx context.Context, scope Scope, purpose Purpose, root
 	return secret, nil
 }
 
-func badWrapped(wrapped []byte) error {
-	return malformed("wrapped data key of %d bytes, 1 to %d can be", len(wrapped), maxWrapped)
+func checkWrapped(wrapped []byte) error {
+	if len(wrapped) == 0 || len(wrapped) > maxWrapped {
+		return malformed("wrapped data key of %d bytes, 1 to %d can be", len(wrapped), maxWrapped)
+	}
+	return nil
 }
 
 // notAuthentic says the same of a wrapped key that the key service doesn't

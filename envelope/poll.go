@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"sync"
 	"time"
@@ -84,17 +85,22 @@ func (r *KeyRing) askStores() {
 }
 
 // inMemory returns the keys of both caches.
-func (r *KeyRing) inMemory() []*dataKey {
-	var keys []*dataKey
-	for _, k := range r.opening.All() {
-		keys = append(keys, k)
-	}
-	for _, k := range r.sealing.All() {
-		if !k.openable.Load() { // else it is among those that open
-			keys = append(keys, k)
+func (r *KeyRing) inMemory() []*dataKey { return slices.Collect(r.cached()) }
+
+// cached goes through the keys of both caches.
+func (r *KeyRing) cached() iter.Seq[*dataKey] {
+	return func(yield func(*dataKey) bool) {
+		for _, k := range r.opening.All() {
+			if !yield(k) {
+				return
+			}
+		}
+		for _, k := range r.sealing.All() {
+			if !k.openable.Load() && !yield(k) { // else it is among those that open
+				return
+			}
 		}
 	}
-	return keys
 }
 
 // A group is the keys in memory that one store has.

@@ -281,8 +281,8 @@ func (w *rewrapping) wrapAnew(ctx context.Context, scope Scope, rec *Record) (wr
 			return nil, "", err
 		}
 	}
-	if len(rec.Wrapped) == 0 || len(rec.Wrapped) > maxWrapped {
-		return nil, "", badWrapped(rec.Wrapped)
+	if err := checkWrapped(rec.Wrapped); err != nil {
+		return nil, "", err
 	}
 	wrapped, rootKey, err = kmsprovider.Rewrap(ctx, w.provider, rec.RootKey, rec.Wrapped, w.report.To, encryptionContext(scope, rec.Purpose))
 	switch {

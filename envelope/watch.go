@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -190,14 +191,11 @@ func (r *KeyRing) ask(turns chan struct{}, rootKey string, scope Scope, id KeyID
 // left, or can't be looked up, is no answer about the root key. The keys of those
 // scopes that may not use it any more are dropped.
 func (r *KeyRing) askForOthers(turns chan struct{}, w *watch, scope Scope, err error, until time.Time) error {
-	keys, tried, end := r.inMemory(), map[Scope]bool{}, time.Now().Add(r.opts.LoadTimeout)
+	keys, tried, end := slices.Collect(r.under(w)), map[Scope]bool{}, time.Now().Add(r.opts.LoadTimeout)
 	for {
 		tried[scope] = true
 		var next *dataKey
 		for _, k := range keys {
-			if k.watch != w {
-				continue
-			}
 			if k.scope == scope && isNo(err) {
 				r.drop(k)
 			} else if next == nil && !tried[k.scope] {
@@ -225,10 +223,7 @@ func (r *KeyRing) dropForbidden(w *watch) {
 	ctx, cancel := context.WithTimeout(r.closed, checkTime)
 	defer cancel()
 	forbidden := map[Scope]bool{}
-	for _, k := range r.inMemory() {
-		if k.watch != w {
-			continue
-		}
+	for k := range r.under(w) {
 		no, asked := forbidden[k.scope]
 		if !asked {
 			no = r.isForbidden(ctx, k.scope, w.rootKey)
@@ -246,17 +241,23 @@ func (r *KeyRing) isForbidden(ctx context.Context, scope Scope, rootKey string) 
 	}))
 }
 
+// under goes through the keys in memory that are under a watch.
+func (r *KeyRing) under(w *watch) iter.Seq[*dataKey] {
+	return func(yield func(*dataKey) bool) {
+		for k := range r.cached() {
+			if k.watch == w && !yield(k) {
+				return
+			}
+		}
+	}
+}
+
 // inUse counts the keys under a watch, and drops those that were not used for
 // long.
 func (r *KeyRing) inUse(w *watch) (n int) {
 	now := time.Now()
-	for _, k := range r.opening.All() {
-		if k.watch == w && r.used(k, now) {
-			n++
-		}
-	}
-	for _, k := range r.sealing.All() {
-		if k.watch == w && !k.openable.Load() && r.used(k, now) {
+	for k := range r.under(w) {
+		if r.used(k, now) {
 			n++
 		}
 	}
@@ -284,15 +285,8 @@ func (r *KeyRing) end(w *watch) {
 	}
 	w.timer.Stop()
 	r.watches.mu.Unlock()
-	for _, k := range r.opening.All() {
-		if k.watch == w {
-			r.drop(k)
-		}
-	}
-	for _, k := range r.sealing.All() {
-		if k.watch == w {
-			r.drop(k)
-		}
+	for k := range r.under(w) {
+		r.drop(k)
 	}
 }
 
