@@ -133,13 +133,7 @@ func (m *Maps) begin(ctx context.Context, call string) (*work, error) {
 	if m == nil || m.crypt == nil {
 		return nil, fmt.Errorf("fieldcrypt: %s: Maps are made with ForMaps", call)
 	}
-	if m.crypt.closed.Load() {
-		return nil, fmt.Errorf("fieldcrypt: %s of %s: %w", call, m.plan.typ, errClosed)
-	}
-	if m.module.tenant == "" && m.tenant == nil {
-		return nil, fmt.Errorf("fieldcrypt: %s of %s: whose records are they? Name the tenant's member in the schema, or use ForTenant", call, m.plan.typ)
-	}
-	return m.beginWork(ctx, call)
+	return m.beginWith(ctx, call, m.module.tenant != "", "Name the tenant's member in the schema")
 }
 
 // locate notes whose record it is and which. An error is for the first value
@@ -183,7 +177,7 @@ func (m *Maps) idOf(record map[string]any) (string, error) {
 func idMember(id any) (string, error) {
 	v := reflect.ValueOf(id)
 	if !v.IsValid() {
-		return "", errors.New("is missing: set it (or select it) first, or, if the database makes it on insert, declare the module unbound")
+		return "", errors.New("is missing: " + setIDFirst)
 	}
 	text := idText(v.Type())
 	if text == nil {
@@ -194,8 +188,10 @@ func idMember(id any) (string, error) {
 	if s := text(unsafe.Pointer(held.Pointer())); s != "" {
 		return s, nil
 	}
-	return "", errors.New("is zero: set it (or select it) first, or, if the database makes it on insert, declare the module unbound")
+	return "", errors.New("is zero: " + setIDFirst)
 }
+
+const setIDFirst = "set it (or select it) first, or, if the database makes it on insert, declare the module unbound"
 
 // gatherPlain notes what Encrypt has to do with one field of a record.
 func (m *Maps) gatherPlain(w *work, docs *documents, i, row int, record map[string]any) error {

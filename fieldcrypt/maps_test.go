@@ -1,6 +1,7 @@
 package fieldcrypt_test
 
 import (
+	"context"
 	"database/sql/driver"
 	"encoding/json"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/fieldcrypt/fieldcrypt-go/envelope"
 	"github.com/fieldcrypt/fieldcrypt-go/fieldcrypt"
 	"github.com/fieldcrypt/fieldcrypt-go/fieldcrypt/fieldcrypttest"
 )
@@ -315,4 +317,35 @@ func noteOf(t testing.TB, tags string) any {
 	var tree []map[string]any
 	require.NoError(t, json.Unmarshal([]byte(tags), &tree))
 	return tree[0]["note"]
+}
+
+func TestMapsRefuseBadCalls(t *testing.T) {
+	crypt := fieldcrypttest.NewWithStore(t)
+	var nobody *fieldcrypt.Maps
+	for _, m := range []*fieldcrypt.Maps{nobody, {}, nobody.ForTenant("acme")} {
+		require.EqualError(t, m.Encrypt(t.Context(), contactMap()), "fieldcrypt: Encrypt: Maps are made with ForMaps")
+		require.EqualError(t, m.Decrypt(t.Context(), contactMap()), "fieldcrypt: Decrypt: Maps are made with ForMaps")
+		_, err := m.DDL(fieldcrypt.SQLite, "contacts")
+		require.Error(t, err)
+	}
+	_, err := fieldcrypt.ForMaps(nil, schema(t, contactsSchema), "Contacts")
+	require.EqualError(t, err, "fieldcrypt: no Crypt: make one with New")
+	_, err = fieldcrypt.ForMaps(crypt, nil, "Contacts")
+	require.EqualError(t, err, "fieldcrypt: ForMaps: the schema is nil")
+	_, err = fieldcrypt.ForMaps(crypt, schema(t, contactsSchema), "Leads")
+	require.EqualError(t, err, `fieldcrypt: ForMaps: schema version 3 has no module "Leads"`)
+
+	m := contactMaps(t, crypt)
+	require.ErrorContains(t, m.ForTenant("globex").Encrypt(t.Context(), contactMap()), `it belongs to tenant "acme", and the handle is for tenant "globex"`)
+	var none context.Context
+	require.ErrorContains(t, m.Encrypt(none, contactMap()), "fieldcrypt: Encrypt of Contacts: the context is nil")
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.ErrorIs(t, m.Encrypt(ended, contactMap()), context.Canceled)
+	unnamed, err := fieldcrypt.ForMaps(crypt, schema(t, `{"version":1,"modules":[{"name":"M","id":["id"],"fields":[{"name":"a","type":"string"}]}]}`), "M")
+	require.NoError(t, err)
+	require.EqualError(t, unnamed.Encrypt(t.Context()), "fieldcrypt: Encrypt of M: whose records are they? Name the tenant's member in the schema, or use ForTenant")
+	require.NoError(t, unnamed.ForTenant("acme").Encrypt(t.Context(), map[string]any{"id": 1, "a": "x"}))
+	require.NoError(t, crypt.Close())
+	require.ErrorIs(t, m.Encrypt(t.Context(), contactMap()), envelope.ErrClosed)
 }

@@ -167,19 +167,21 @@ func (h *handle) beginValues(ctx context.Context, call string) (*work, error) {
 
 // begin checks what doesn't depend on the records.
 func (h *handle) begin(ctx context.Context, call string) (*work, error) {
-	switch {
-	case h.crypt == nil:
+	if h.crypt == nil {
 		return nil, fmt.Errorf("fieldcrypt: %s: Records are made with For", call)
-	case h.crypt.closed.Load():
-		return nil, fmt.Errorf("fieldcrypt: %s of %s: %w", call, h.plan.typ, errClosed)
-	case h.plan.tenant == nil && h.tenant == nil:
-		return nil, fmt.Errorf("fieldcrypt: %s of %s: whose records are they? Mark a field `fieldcrypt:\"tenant\"`, or use ForTenant", call, h.plan.typ)
 	}
-	return h.beginWork(ctx, call)
+	return h.beginWith(ctx, call, h.plan.tenant != nil, "Mark a field `fieldcrypt:\"tenant\"`")
 }
 
-func (h *handle) beginWork(ctx context.Context, call string) (*work, error) {
-	if ctx == nil {
+// beginWith is begin for records that name their tenant, or not, which name says
+// how to do.
+func (h *handle) beginWith(ctx context.Context, call string, named bool, name string) (*work, error) {
+	switch {
+	case h.crypt.closed.Load():
+		return nil, fmt.Errorf("fieldcrypt: %s of %s: %w", call, h.plan.typ, errClosed)
+	case !named && h.tenant == nil:
+		return nil, fmt.Errorf("fieldcrypt: %s of %s: whose records are they? %s, or use ForTenant", call, h.plan.typ, name)
+	case ctx == nil:
 		return nil, fmt.Errorf("fieldcrypt: %s of %s: %w", call, h.plan.typ, errNoContext)
 	}
 	if err := ctx.Err(); err != nil {

@@ -144,11 +144,7 @@ func compileModule(m *Module) (*modulePlan, error) {
 		return nil, fmt.Errorf("module %q: %w", m.Name, fmt.Errorf(format, args...))
 	}
 	p := &modulePlan{plan: plan{typ: m.Name, names: map[string]struct{}{}, unbound: m.Unbound, shares: true}, ids: m.ID, tenant: m.Tenant}
-	class := m.Class
-	if class == "" {
-		class = envelope.DefaultClass
-	}
-	c := compiler{plan: &p.plan, defaultClass: class}
+	c := compiler{plan: &p.plan, defaultClass: m.classOrDefault()}
 	if err := checkTagName("module", m.Name); err != nil {
 		return fail("%w", err)
 	}
@@ -198,14 +194,7 @@ func (p *modulePlan) field(c *compiler, module string, f *SchemaField, plain map
 	if k.size >= 0 && f.Max != 0 {
 		return fmt.Errorf("max: a %s always takes %d bytes", f.Type, k.size)
 	}
-	at := f.Path
-	if at == "" {
-		at = f.Name
-		if strings.Contains(f.Name, ".") {
-			at = `"` + f.Name + `"` // a name with dots is one member unless a path says otherwise
-		}
-	}
-	where, err := parsePath(at)
+	where, err := parsePath(f.place())
 	if err != nil {
 		return err
 	}
@@ -236,6 +225,26 @@ func (p *modulePlan) field(c *compiler, module string, f *SchemaField, plain map
 	}
 	p.fields, p.paths, p.needed = append(p.fields, m), append(p.paths, where), append(p.needed, f.Required)
 	return nil
+}
+
+// place is the path of the field's value. A name with dots is one member, unless
+// a path says otherwise.
+func (f *SchemaField) place() string {
+	switch {
+	case f.Path != "":
+		return f.Path
+	case strings.Contains(f.Name, "."):
+		return `"` + f.Name + `"`
+	}
+	return f.Name
+}
+
+// classOrDefault is the class of the module's fields that name none.
+func (m *Module) classOrDefault() string {
+	if m.Class == "" {
+		return envelope.DefaultClass
+	}
+	return m.Class
 }
 
 func sortedKeys[V any](m map[string]V) []string {

@@ -144,6 +144,12 @@ func TestSchemaDiff(t *testing.T) {
 		"D: the module is new: safe",
 		"B: the module is gone: needs a sweep",
 	}, got)
+	// A name with dots is one member, and the path of that text leads further in.
+	flat, nested := schema(t, of(`"id":["id"],`, `{"name":"a.b","type":"string"}`)), schema(t, of(`"id":["id"],`, `{"name":"a.b","type":"string","path":"a.b"}`))
+	nested.Version = 2
+	require.Len(t, flat.Diff(nested), 1)
+	require.Contains(t, flat.Diff(nested)[0].String(), `it is at a.b, was at "a.b"`)
+
 	require.Empty(t, old.Diff(&fieldcrypt.Schema{Version: 2, Modules: old.Modules}))
 	require.Equal(t, "version 1 follows version 1: refused: give each schema a greater version than the one before", old.Diff(old)[0].String())
 }

@@ -127,8 +127,8 @@ func (d *differences) fields(old, next *SchemaField, oldClass, nextClass string)
 	if oldClass != nextClass {
 		d.add(fmt.Sprintf("the class is %s, was %s", nextClass, oldClass), NeedsSweep, rebind+"; "+bothTimes)
 	}
-	if at(old) != at(next) || old.Column != next.Column {
-		d.add(fmt.Sprintf("it is at %s, was at %s", at(next), at(old)), Safe, "what is stored must be there too, as it is")
+	if old.place() != next.place() || old.Column != next.Column {
+		d.add(fmt.Sprintf("it is at %s, was at %s", next.place(), old.place()), Safe, "what is stored must be there too, as it is")
 	}
 	if old.Text != next.Text {
 		d.add("the form in the column is another", Safe, "change the column's type first; both forms open")
@@ -156,19 +156,10 @@ func idOf(m *Module) string {
 }
 
 func classOf(m *Module, f *SchemaField) string {
-	for _, class := range []string{f.Class, m.Class} {
-		if class != "" {
-			return class
-		}
+	if f.Class == "" {
+		return m.classOrDefault()
 	}
-	return "default"
-}
-
-func at(f *SchemaField) string {
-	if f.Path != "" {
-		return f.Path
-	}
-	return f.Name
+	return f.Class
 }
 
 func bytesOf(most int) string {
