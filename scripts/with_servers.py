@@ -146,15 +146,21 @@ def postgres_folder():
     return None
 
 
+def unprivileged(home, name):
+    """How to start a program in a folder: as a user of that name, whose the folder is then, instead of as root."""
+    options = {"cwd": home, "stdin": subprocess.DEVNULL}
+    if os.geteuid() == 0:
+        user = pwd.getpwnam(name)
+        os.chown(home, user.pw_uid, user.pw_gid)
+        options |= {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+    return options
+
+
 def postgres(programs, durable):
     @contextlib.contextmanager
     def attempt(port):
         with folder("fieldcrypt-postgres-") as home:
-            options = {"cwd": home, "stdin": subprocess.DEVNULL}
-            if os.geteuid() == 0:  # PostgreSQL refuses to run as root
-                nobody = pwd.getpwnam("nobody")
-                os.chown(home, nobody.pw_uid, nobody.pw_gid)
-                options |= {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+            options = unprivileged(home, "nobody")  # PostgreSQL refuses to run as root
             data, log = home / "data", home / "log"
             with open(log, "wb") as out:
                 options |= {"stdout": out, "stderr": out, "env": os.environ | {"LC_ALL": "C", "HOME": str(home)}}
@@ -198,11 +204,7 @@ def mariadb(programs, durable):
     @contextlib.contextmanager
     def attempt(port):
         with folder("fieldcrypt-mariadb-") as home:
-            options = {"cwd": home, "stdin": subprocess.DEVNULL}
-            if os.geteuid() == 0:  # MariaDB refuses to run as root
-                user = pwd.getpwnam("mysql")
-                os.chown(home, user.pw_uid, user.pw_gid)
-                options |= {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+            options = unprivileged(home, "mysql")  # MariaDB refuses to run as root
             data, log = home / "data", home / "log"
             with open(log, "wb") as out:
                 options |= {"stdout": out, "stderr": out, "env": os.environ | {"HOME": str(home), "TMPDIR": str(home)}}
