@@ -21,6 +21,8 @@ import (
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider/fakekms"
 )
 
+const unreachableAfter = 600 * time.Millisecond
+
 type config struct {
 	length, report  time.Duration
 	tenants, places int
@@ -122,7 +124,7 @@ func (c config) open(ctx context.Context, dir string) (s *service, err error) {
 	}
 	root := "aws-kms://" + s.kms.CreateKey(fakekms.KeyOptions{})
 	for range 2 {
-		p, err := awskms.New(s.kms.Config(), &awskms.Options{UnreachableAfter: 600 * time.Millisecond, ThrottledFor: time.Second})
+		p, err := awskms.New(s.kms.Config(), &awskms.Options{UnreachableAfter: unreachableAfter, ThrottledFor: time.Second})
 		if err != nil {
 			return s, err
 		}

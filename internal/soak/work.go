@@ -186,7 +186,7 @@ func (s *service) disturb(ctx context.Context) {
 		{Delay: 50 * time.Millisecond, Error: "KMSInternalException", Rate: 0.3},
 	}
 	for i := 0; ; i++ {
-		sleep(ctx, time.Second)
+		sleep(ctx, 500*time.Millisecond)
 		if ctx.Err() != nil {
 			return
 		}
@@ -194,7 +194,7 @@ func (s *service) disturb(ctx context.Context) {
 		s.faults++
 		s.mu.Unlock()
 		end := s.kms.Inject(faults[i%len(faults)])
-		sleep(ctx, 500*time.Millisecond)
+		sleep(ctx, unreachableAfter+400*time.Millisecond) // for longer than a call is tried again
 		end()
 		s.kms.ResetCalls() // its log is in this process's memory too
 	}
