@@ -138,7 +138,7 @@ func (r *KeyRing) OpenAll(ctx context.Context, cells []Cell) (failed int) {
 		}
 		if !s.opens(&c.Binding, &h) {
 			scope := c.Binding.Scope.withDefault()
-			if k, ok := r.opening.GetIfPresent(*h.keyID); ok && k.scope == scope && k.openable.Load() && (h.mode == ModeReference || string(h.rootKey) == k.rootKey) {
+			if k, ok := r.opening.GetIfPresent(*h.keyID); ok && k.scope == scope && k.purpose == PurposeData && k.openable.Load() && (h.mode == ModeReference || string(h.rootKey) == k.rootKey) {
 				s.hold(k)
 			} else {
 				name := string(scope.canonical()) + string(c.Envelope[:len(c.Envelope)-len(h.body)])
