@@ -93,10 +93,11 @@ type dataKey struct {
 	id      KeyID
 	scope   Scope
 	purpose Purpose
-	rootKey string      // the root key that it was loaded under
-	aead    cipher.AEAD // purpose data
-	indexes *indexKeys  // purpose index
-	prefix  []byte      // of the additional data: label, version, key ID, scope
+	rootKey string          // the root key that it was loaded under
+	aead    cipher.AEAD     // purpose data
+	siv     *primitives.SIV // purpose det
+	indexes *indexKeys      // purpose index
+	prefix  []byte          // of the additional data: label, version, key ID, scope
 
 	openable atomic.Bool  // published for opening
 	sealable atomic.Bool  // published for sealing
@@ -129,6 +130,8 @@ func newKey(secret []byte, scope Scope, purpose Purpose) (*dataKey, error) {
 	switch purpose {
 	case PurposeData:
 		return k, k.forFields(secret)
+	case PurposeDeterministic:
+		return k, k.forDeterministic(secret)
 	case PurposeIndex:
 		k.indexes = newIndexKeys(secret, scope)
 		// The collector runs this when no cache and no call holds k any more.

@@ -67,7 +67,7 @@ func TestTagByHand(t *testing.T) {
 			}
 			p := byte(0)
 			if c.partitions > 0 {
-				p = byte(1 + binary.BigEndian.Uint32(mac("\x00\x00\x00\x00\x00" + string(rune(len(c.record))) + c.record))%uint32(c.partitions))
+				p = byte(1 + binary.BigEndian.Uint32(mac("\x00\x00\x00\x00\x00"+string(rune(len(c.record)))+c.record))%uint32(c.partitions))
 			}
 			sum := mac(string([]byte{byte(c.bits >> 8), byte(c.bits), p}) + value)
 			n := (c.bits + 7) / 8

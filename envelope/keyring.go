@@ -316,9 +316,17 @@ func (r *KeyRing) checkOpen(ctx context.Context, b *Binding, envelope []byte, h 
 	case h.mode == ModeInline && r.opts.Store != nil && !r.opts.AllowInline:
 		return fmt.Errorf("%w: an inline envelope where a key store is configured: set Options.AllowInline while such data is being read", ErrModeNotAllowed)
 	case h.mode != ModeReference && h.mode != ModeInline:
-		return fmt.Errorf("%w: %s envelope where a field is expected", ErrModeNotAllowed, h.mode)
+		return wrongMode(h.mode)
 	}
 	return nil
+}
+
+func wrongMode(m Mode) error {
+	advice := ""
+	if m == ModeDeterministic {
+		advice = ": where the schema says that the field is deterministic, open it with OpenDeterministic"
+	}
+	return fmt.Errorf("%w: %s envelope where a field is expected%s", ErrModeNotAllowed, m, advice)
 }
 
 // Stats counts what a key ring asked of its provider since it was made.

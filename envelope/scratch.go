@@ -15,6 +15,7 @@ type scratch struct {
 	set   *keySet // that was used last
 	share *share
 	aad   []byte
+	det   []byte // additional data of deterministic envelopes
 }
 
 // A share is the messages of a key's budget that one scratch may still seal. It
