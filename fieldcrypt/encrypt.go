@@ -12,6 +12,7 @@ import (
 // changes nothing.
 func (h *handle) gatherPlain(w *work, row int, record unsafe.Pointer) error {
 	w.nextRecord()
+	first := len(w.sources)
 	for i := range h.plan.fields {
 		m := &h.plan.fields[i]
 		at := m.in(record)
@@ -53,11 +54,35 @@ func (h *handle) gatherPlain(w *work, row int, record unsafe.Pointer) error {
 			return err
 		}
 	}
+	if len(h.plan.indexes) > 0 {
+		h.gatherIndexes(w, row, first, func(x *indexed) (*BlindIndex, map[string]any) {
+			return (*BlindIndex)(x.in(record)), nil
+		})
+	}
 	return nil
 }
 
 // gatherValue notes what Encrypt has to do with one value.
 func (h *handle) gatherValue(w *work, j *job, name *envelope.Field, record unsafe.Pointer) error {
+	if !j.field.indexed {
+		return h.gatherState(w, j, name, record)
+	}
+	opens := len(w.open.cells)
+	if err := h.gatherState(w, j, name, record); err != nil {
+		return err
+	}
+	if j.value.current() != stateNull {
+		s := source{field: j.field, value: j.value, open: -1}
+		if len(w.open.cells) > opens {
+			s.open = opens
+		}
+		w.sources = append(w.sources, s)
+	}
+	return nil
+}
+
+// gatherState is gatherValue for a value whose field has no blind index.
+func (h *handle) gatherState(w *work, j *job, name *envelope.Field, record unsafe.Pointer) error {
 	state := j.value.current()
 	if state == stateNull {
 		return nil
@@ -186,10 +211,7 @@ func (h *handle) moved(from envelope.Field, o *origin, to envelope.Field, at *pl
 	if o != nil {
 		was = o.binding(from)
 	}
-	is := envelope.Binding{
-		Scope: envelope.Scope{Tenant: at.tenant, Class: h.plan.classes[class]}, Field: to,
-		Record: at.id, Unbound: h.plan.unbound,
-	}
+	is := h.originFor(at, class).binding(to)
 	return fmt.Errorf("the value has the envelope of another place, %s, which can't be opened at %s: to encrypt it here too, Set it with what Plain returns", &was, &is)
 }
 
@@ -208,6 +230,9 @@ func (h *handle) seal(ctx context.Context, w *work) error {
 			return err
 		}
 	}
+	if err := h.makeIndexes(ctx, w); err != nil {
+		return err
+	}
 	if err := h.sealAll(ctx, &w.seal); err != nil {
 		return err
 	}
@@ -218,6 +243,9 @@ func (h *handle) seal(ctx context.Context, w *work) error {
 		j, c := &w.seal.jobs[i], &w.seal.cells[i]
 		j.value.setOpened(c.Envelope, j.field.text, c.Binding.Field, j.origin)
 		j.apply()
+	}
+	for i := range w.indexes {
+		w.indexes[i].apply(&h.plan.indexes[w.indexes[i].of])
 	}
 	return nil
 }

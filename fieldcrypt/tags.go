@@ -25,6 +25,7 @@ const (
 	markType               // "unbound" and "class=…" on a blank field: about the whole type
 	markField              // "Module.field": a sensitive field
 	markCustom             // "Module.prefix.*": a map of sensitive fields
+	markIndex              // "index=Module.field": a blind index
 )
 
 // A tag is a parsed `fieldcrypt:"…"` struct tag.
@@ -39,6 +40,9 @@ type tag struct {
 	pad    int    // 0 when the tag names none
 	max    int    // bytes of payload; 0 when the tag names none
 	column string // "" when the tag names none
+
+	deterministic bool
+	index         indexTagging
 }
 
 // Limits of tag options. A padded frame of the longest payload still fits a
@@ -153,6 +157,11 @@ func parseTag(text string, blank bool) (tag, error) {
 			return tag{}, fmt.Errorf("tag %q: %w", text, err)
 		}
 	}
+	if t.mark == markIndex {
+		if err := t.index.whole(); err != nil {
+			return tag{}, fmt.Errorf("tag %q: %w", text, err)
+		}
+	}
 	return t, nil
 }
 
@@ -171,6 +180,10 @@ func (t *tag) parseMark(word string) error {
 		return errors.New("\"unbound\" is about the whole type: put it on a blank field, `_ struct{}`")
 	case "":
 		return errors.New("it names no field: write \"Module.field\", \"id\", \"tenant\" or \"-\"")
+	}
+	if of, ok := strings.CutPrefix(word, "index="); ok {
+		t.mark = markIndex
+		return t.index.parseFields(of)
 	}
 	module, name, ok := strings.Cut(word, ".")
 	if !ok {
@@ -196,18 +209,24 @@ func (t *tag) parseMark(word string) error {
 
 func (t *tag) parseOption(option string) error {
 	name, value, valued := strings.Cut(option, "=")
+	if t.mark == markIndex && valued && name != "column" {
+		return t.index.parseOption(name, value)
+	}
 	switch {
-	case name == "text" && !valued, name == "class" && valued, name == "pad" && valued, name == "max" && valued, name == "column" && valued:
+	case name == "text" && !valued, name == "deterministic" && !valued, name == "class" && valued, name == "pad" && valued, name == "max" && valued, name == "column" && valued:
 	case option == "":
 		return errors.New("an empty option: there is a comma too many")
-	case name == "text":
-		return errors.New("option \"text\" takes no value")
+	case name == "text" || name == "deterministic":
+		return fmt.Errorf("option %q takes no value", name)
 	case name == "class" || name == "pad" || name == "max" || name == "column":
 		return fmt.Errorf("option %q needs a value: write %q", name, name+"=…")
 	default:
-		return fmt.Errorf("unknown option %q: there are text, class=, pad=, max= and column=", option)
+		return fmt.Errorf("unknown option %q: there are text, class=, pad=, max=, column= and deterministic", option)
 	}
-	if t.mark != markField && t.mark != markCustom && (t.mark != markType || name != "class") {
+	if t.mark == markIndex && name != "text" && name != "column" {
+		return fmt.Errorf("option %q doesn't belong on a blind index: %s", name, indexOptions)
+	}
+	if t.mark != markIndex && t.mark != markField && t.mark != markCustom && (t.mark != markType || name != "class") {
 		return fmt.Errorf("option %q doesn't belong here: it is for sensitive fields", name)
 	}
 	if t.mark == markCustom && name == "column" {
@@ -215,6 +234,14 @@ func (t *tag) parseOption(option string) error {
 	}
 	again := fmt.Errorf("option %q comes twice", name)
 	switch name {
+	case "deterministic":
+		if t.deterministic {
+			return again
+		}
+		if t.mark == markCustom {
+			return errors.New("option \"deterministic\" doesn't belong on a map: a field that is looked up has a column of its own")
+		}
+		t.deterministic = true
 	case "text":
 		if t.text {
 			return again
@@ -290,6 +317,8 @@ func (t tag) String() string {
 		parts = append(parts, t.module+"."+t.name)
 	case markCustom:
 		parts = append(parts, t.module+"."+t.name+"*")
+	case markIndex:
+		parts = append(parts, t.index.options()...)
 	}
 	if t.unbound {
 		parts = append(parts, "unbound")
@@ -308,6 +337,9 @@ func (t tag) String() string {
 	}
 	if t.column != "" {
 		parts = append(parts, "column="+t.column)
+	}
+	if t.deterministic {
+		parts = append(parts, "deterministic")
 	}
 	return strings.Join(parts, ",")
 }
