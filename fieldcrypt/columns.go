@@ -74,7 +74,7 @@ func (h *handle) encryptColumns(ctx context.Context, w *work, record unsafe.Poin
 			err = h.checkContent(m, frame)
 		}
 		if err == nil {
-			frame, err = padded(frame, m.pad)
+			frame, err = m.pad.apply(frame)
 		}
 		if err != nil {
 			clear(frame)

@@ -137,7 +137,7 @@ func (h *handle) forms(m *marked) []form {
 	if m.kind != nil && m.kind.size >= 0 {
 		least, most = m.kind.size, m.kind.size
 	}
-	least, most = paddedSize(1+least, m.pad), paddedSize(1+most, m.pad)
+	least, most = m.pad.size(1+least), m.pad.size(1+most)
 	forms := make([]form, len(h.crypt.modes))
 	for i, mode := range h.crypt.modes {
 		// The overheads count the frame's first byte, which the frame has

@@ -120,7 +120,7 @@ func (h *handle) frame(w *work, j *job) ([]byte, error) {
 		clear(frame)
 		return nil, err
 	}
-	if frame, err = padded(frame, j.field.pad); err != nil {
+	if frame, err = j.field.pad.apply(frame); err != nil {
 		return nil, err
 	}
 	w.took(frame)
@@ -151,33 +151,6 @@ func (h *handle) limitOf(m *marked) (limit int, says string) {
 		return m.max, "max in the field's tag"
 	}
 	return h.crypt.maxValue, "Options.MaxValue"
-}
-
-// padded pads in place where there is room, and otherwise wipes what it
-// copied.
-func padded(frame []byte, multiple int) ([]byte, error) {
-	if multiple == 0 {
-		return frame, nil
-	}
-	if size := paddedSize(len(frame), multiple); size > cap(frame) {
-		larger := append(make([]byte, 0, size), frame...)
-		clear(frame)
-		frame = larger
-	}
-	out, err := envelope.PadFrame(frame, multiple)
-	if err != nil {
-		clear(frame)
-		return nil, err
-	}
-	return out, nil
-}
-
-// paddedSize is the length of a padded frame: at least one byte is added.
-func paddedSize(frame, multiple int) int {
-	if multiple == 0 {
-		return frame
-	}
-	return (frame/multiple + 1) * multiple
 }
 
 // moved tells from where to where a value with an envelope was moved.

@@ -39,7 +39,7 @@ type marked struct {
 	isJSON bool           // a Fields map, which has a column
 	class  int
 	text   bool
-	pad    int
+	pad    padding
 	max    int // 0 when the tag names none
 	column string
 	inside bool // a Document, and so without a column

@@ -66,6 +66,10 @@ type SchemaField struct {
 	Pad    int    `json:"pad,omitempty"`
 	Max    int    `json:"max,omitempty"`
 	Column string `json:"column,omitempty"`
+
+	// Buckets are the sizes of a padding that has several, ascending, as in a
+	// tag's pad=16/64/256. Pad is for one alone.
+	Buckets []int `json:"buckets,omitempty"`
 }
 
 // maxSchema bounds the JSON of a schema.
@@ -181,8 +185,12 @@ func (p *modulePlan) field(c *compiler, module string, f *SchemaField, plain map
 	if k == nil {
 		return fmt.Errorf("unknown type %q: there are %s", f.Type, strings.Join(sortedKeys(kindNames), ", "))
 	}
+	pad, err := f.padding()
+	if err != nil {
+		return err
+	}
 	// The options are held to what they are in a tag by the tag's own parser.
-	t := tag{mark: markField, module: module, name: f.Name, text: f.Text, class: f.Class, pad: f.Pad, max: f.Max, column: f.Column}
+	t := tag{mark: markField, module: module, name: f.Name, text: f.Text, class: f.Class, pad: pad, max: f.Max, column: f.Column}
 	if strings.HasSuffix(f.Name, "*") {
 		return errors.New("a schema names each field: \"*\" is for struct tags")
 	}
@@ -206,7 +214,7 @@ func (p *modulePlan) field(c *compiler, module string, f *SchemaField, plain map
 			return fmt.Errorf("its path %s leads to what belongs to field %q, or into it", where, p.fields[i].goName)
 		}
 	}
-	m := marked{module: module, goName: f.Name, kind: k, class: c.classOf(f.Class), text: f.Text, pad: f.Pad, max: f.Max, column: f.Column}
+	m := marked{module: module, goName: f.Name, kind: k, class: c.classOf(f.Class), text: f.Text, pad: pad, max: f.Max, column: f.Column}
 	if m.name, err = envelope.NewField(module, f.Name); err != nil {
 		return err
 	}

@@ -133,8 +133,8 @@ func (d *differences) fields(old, next *SchemaField, oldClass, nextClass string)
 	if old.Text != next.Text {
 		d.add("the form in the column is another", Safe, "change the column's type first; both forms open")
 	}
-	if old.Pad != next.Pad {
-		d.add(fmt.Sprintf("it is padded to %d, was to %d", next.Pad, old.Pad), Safe, "re-encrypt to pad what is stored; widen the column first")
+	if is, was := paddingOf(next), paddingOf(old); is != was {
+		d.add(fmt.Sprintf("the padding is %s, was %s", is, was), Safe, "widen the column first; what is stored shows its length as before until a sweep re-encrypts it")
 	}
 	switch {
 	case next.Max == old.Max:

@@ -36,18 +36,14 @@ type tag struct {
 
 	text   bool
 	class  string // "" when the tag names none
-	pad    int    // 0 when the tag names none
+	pad    padding
 	max    int    // bytes of payload; 0 when the tag names none
 	column string // "" when the tag names none
 }
 
-// Limits of tag options. A padded frame of the longest payload still fits a
-// frame.
-const (
-	minPad = 2
-	maxPad = 1 << 16
-	maxMax = envelope.MaxFrame - maxPad - 1
-)
+// maxMax is the largest limit of a value. A padded frame of the longest payload
+// still fits a frame.
+const maxMax = envelope.MaxFrame - maxPad - 1
 
 // lookupTag parses the tag of a struct field. What looks like an attempt at a
 // tag, but isn't one to package reflect, is an error: a field whose mark got
@@ -227,10 +223,12 @@ func (t *tag) parseOption(option string) error {
 		t.class = value
 		return checkTagName("class", value)
 	case "pad":
-		if t.pad != 0 {
+		if !t.pad.none() {
 			return again
 		}
-		return parseSize(&t.pad, name, value, minPad, maxPad)
+		var err error
+		t.pad, err = parsePadding(value)
+		return err
 	case "max":
 		if t.max != 0 {
 			return again
@@ -300,8 +298,8 @@ func (t tag) String() string {
 	if t.class != "" {
 		parts = append(parts, "class="+t.class)
 	}
-	if t.pad != 0 {
-		parts = append(parts, "pad="+strconv.Itoa(t.pad))
+	if !t.pad.none() {
+		parts = append(parts, "pad="+t.pad.String())
 	}
 	if t.max != 0 {
 		parts = append(parts, "max="+strconv.Itoa(t.max))
