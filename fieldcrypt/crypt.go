@@ -29,6 +29,12 @@ type Options struct {
 	// MaxValue is the longest value in bytes of its payload, for fields whose
 	// tag has no max option: 1 to 16,711,679. Default [DefaultMaxValue].
 	MaxValue int
+
+	// OnPlaintext is told of each value in a field in migrating mode that wasn't
+	// an envelope, once it was taken or refused: for metrics, and to find what is
+	// left. It is called within Decrypt and Encrypt, from all their goroutines at
+	// once, and must not wait. A panic in it is ignored.
+	OnPlaintext func(PlaintextEvent)
 }
 
 // A Crypt encrypts and decrypts records of all types. Make one for the
@@ -40,6 +46,9 @@ type Crypt struct {
 	maxValue int
 	modes    []envelope.Mode // what the ring opens
 	closed   atomic.Bool
+
+	onPlaintext func(PlaintextEvent)
+	migrations  migrationCounts
 }
 
 // A cryptID tells Crypts apart by its address, and keeps none of their keys in
@@ -64,7 +73,7 @@ func New(provider kmsprovider.Provider, roots envelope.RootKeySource, opts *Opti
 	if err != nil {
 		return nil, fmt.Errorf("fieldcrypt: New: %w", err)
 	}
-	c := &Crypt{ring: ring, id: new(cryptID), maxValue: o.MaxValue, modes: []envelope.Mode{ring.Mode()}}
+	c := &Crypt{ring: ring, id: new(cryptID), maxValue: o.MaxValue, modes: []envelope.Mode{ring.Mode()}, onPlaintext: o.OnPlaintext}
 	if ring.Mode() == envelope.ModeReference && o.Envelope.AllowInline {
 		c.modes = append(c.modes, envelope.ModeInline)
 	}

@@ -81,7 +81,7 @@ func (h *handle) gatherValue(w *work, j *job, name *envelope.Field, record unsaf
 		w.open.add(j, name, nil, j.value.sealedBytes())
 	default: // unavailable
 		if j.value.sealedBytes() == nil {
-			return h.failed(j.row, name.String(), j.value.reason())
+			return h.gatherCandidate(w, j, name)
 		}
 		f, o := j.value.sealedFor()
 		if o == nil { // nobody tried to open it, for want of a place
@@ -189,6 +189,7 @@ func (h *handle) seal(ctx context.Context, w *work) error {
 	}
 	for i := range w.seal.jobs {
 		j, c := &w.seal.jobs[i], &w.seal.cells[i]
+		h.adoptSealed(j)
 		j.value.setOpened(c.Envelope, j.field.text, c.Binding.Field, j.origin)
 		j.apply()
 	}

@@ -43,6 +43,8 @@ type marked struct {
 	max    int // 0 when the tag names none
 	column string
 	inside bool // a Document, and so without a column
+
+	migration migration
 }
 
 // An idPart is one field of the record's ID.
@@ -225,7 +227,7 @@ func (c *compiler) tenantField(f reflect.StructField, at address, goName string,
 func (c *compiler) sensitiveField(f reflect.StructField, tag tag, at address, goName string) error {
 	m := marked{
 		address: at, module: tag.module, prefix: tag.name, goName: goName,
-		text: tag.text, pad: tag.pad, max: tag.max, column: tag.column,
+		text: tag.text, pad: tag.pad, max: tag.max, column: tag.column, migration: tag.migration,
 	}
 	m.class = c.classOf(tag.class)
 	if tag.mark == markCustom {

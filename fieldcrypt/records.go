@@ -17,6 +17,8 @@ type handle struct {
 	crypt  *Crypt
 	plan   *plan
 	tenant *string // of ForTenant
+
+	migrating map[*marked]*migrationCount // nil where no field is in migrating mode
 }
 
 // For checks the tags of T, which is a struct type, and compiles them. The
@@ -30,7 +32,7 @@ func For[T any](c *Crypt) (*Records[T], error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Records[T]{handle{crypt: c, plan: p}}, nil
+	return &Records[T]{handle{crypt: c, plan: p, migrating: c.counting(p)}}, nil
 }
 
 // ForTenant returns a handle for the records of one tenant, which shares all

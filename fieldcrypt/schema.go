@@ -70,6 +70,12 @@ type SchemaField struct {
 	// Buckets are the sizes of a padding that has several, ascending, as in a
 	// tag's pad=16/64/256. Pad is for one alone.
 	Buckets []int `json:"buckets,omitempty"`
+
+	// MigratingUntil puts the field into migrating mode: what is in the database
+	// in plaintext is taken for its value up to the end of this day, by UTC
+	// (YYYY-MM-DD), and only envelopes are written. Until then, whoever can write
+	// to the database can plant a value there.
+	MigratingUntil string `json:"migrating_until,omitempty"`
 }
 
 // maxSchema bounds the JSON of a schema.
@@ -189,8 +195,14 @@ func (p *modulePlan) field(c *compiler, module string, f *SchemaField, plain map
 	if err != nil {
 		return err
 	}
+	var migrates migration
+	if f.MigratingUntil != "" {
+		if migrates, err = parseMigration("migrating_until", f.MigratingUntil); err != nil {
+			return err
+		}
+	}
 	// The options are held to what they are in a tag by the tag's own parser.
-	t := tag{mark: markField, module: module, name: f.Name, text: f.Text, class: f.Class, pad: pad, max: f.Max, column: f.Column}
+	t := tag{mark: markField, module: module, name: f.Name, text: f.Text, class: f.Class, pad: pad, max: f.Max, column: f.Column, migrating: migrates.set(), migration: migrates}
 	if strings.HasSuffix(f.Name, "*") {
 		return errors.New("a schema names each field: \"*\" is for struct tags")
 	}
@@ -214,7 +226,7 @@ func (p *modulePlan) field(c *compiler, module string, f *SchemaField, plain map
 			return fmt.Errorf("its path %s leads to what belongs to field %q, or into it", where, p.fields[i].goName)
 		}
 	}
-	m := marked{module: module, goName: f.Name, kind: k, class: c.classOf(f.Class), text: f.Text, pad: pad, max: f.Max, column: f.Column}
+	m := marked{module: module, goName: f.Name, kind: k, class: c.classOf(f.Class), text: f.Text, pad: pad, max: f.Max, column: f.Column, migration: migrates}
 	if m.name, err = envelope.NewField(module, f.Name); err != nil {
 		return err
 	}

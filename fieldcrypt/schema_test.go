@@ -65,7 +65,7 @@ func TestSchemaRefuses(t *testing.T) {
 		of(id, `{"name":"a","type":"string","path":"`+strings.Repeat("a.", 16)+`a"}`):  "it is more than 16 steps",
 		`{"version":1,"modules":[{"name":"M","id":["id"],"fields":[` + email + `]},{"name":"M","id":["id"],"fields":[` + email + `]}]}`: `the module "M" comes twice`,
 		of(id, email): "",
-		of(id, `{"name":"email","type":"string","buckets":[16,64,256]}`): "",
+		of(id, `{"name":"email","type":"string","buckets":[16,64,256]}`):                                              "",
 		of(`"unbound":true,`, `{"name":"a.b","type":"string"},{"name":"c","type":"string","path":"\"x y\".z[*][*]"}`): "",
 	} {
 		s, err := fieldcrypt.ParseSchema([]byte(text))

@@ -39,6 +39,9 @@ type tag struct {
 	pad    padding
 	max    int    // bytes of payload; 0 when the tag names none
 	column string // "" when the tag names none
+
+	migrating bool
+	migration migration // of until
 }
 
 // maxMax is the largest limit of a value. A padded frame of the longest payload
@@ -149,6 +152,9 @@ func parseTag(text string, blank bool) (tag, error) {
 			return tag{}, fmt.Errorf("tag %q: %w", text, err)
 		}
 	}
+	if err := t.checkMigrating(); err != nil {
+		return tag{}, fmt.Errorf("tag %q: %w", text, err)
+	}
 	return t, nil
 }
 
@@ -193,15 +199,15 @@ func (t *tag) parseMark(word string) error {
 func (t *tag) parseOption(option string) error {
 	name, value, valued := strings.Cut(option, "=")
 	switch {
-	case name == "text" && !valued, name == "class" && valued, name == "pad" && valued, name == "max" && valued, name == "column" && valued:
+	case name == "text" && !valued, name == "class" && valued, name == "pad" && valued, name == "max" && valued, name == "column" && valued, name == "migrating" && !valued, name == "until" && valued:
 	case option == "":
 		return errors.New("an empty option: there is a comma too many")
-	case name == "text":
-		return errors.New("option \"text\" takes no value")
-	case name == "class" || name == "pad" || name == "max" || name == "column":
+	case name == "text" || name == "migrating":
+		return fmt.Errorf("option %q takes no value", name)
+	case name == "class" || name == "pad" || name == "max" || name == "column" || name == "until":
 		return fmt.Errorf("option %q needs a value: write %q", name, name+"=…")
 	default:
-		return fmt.Errorf("unknown option %q: there are text, class=, pad=, max= and column=", option)
+		return fmt.Errorf("unknown option %q: there are text, class=, pad=, max=, column=, migrating and until=", option)
 	}
 	if t.mark != markField && t.mark != markCustom && (t.mark != markType || name != "class") {
 		return fmt.Errorf("option %q doesn't belong here: it is for sensitive fields", name)
@@ -240,6 +246,18 @@ func (t *tag) parseOption(option string) error {
 		}
 		t.column = value
 		return checkIdentifier("column", value)
+	case "migrating":
+		if t.migrating {
+			return again
+		}
+		t.migrating = true
+	case "until":
+		if t.migration.set() {
+			return again
+		}
+		var err error
+		t.migration, err = parseMigration("option until", value)
+		return err
 	}
 	return nil
 }
@@ -306,6 +324,12 @@ func (t tag) String() string {
 	}
 	if t.column != "" {
 		parts = append(parts, "column="+t.column)
+	}
+	if t.migrating {
+		parts = append(parts, "migrating")
+	}
+	if t.migration.set() {
+		parts = append(parts, "until="+t.migration.until.String())
 	}
 	return strings.Join(parts, ",")
 }
