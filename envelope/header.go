@@ -75,6 +75,14 @@ type header struct {
 	body    []byte // what follows the header: nonce, ciphertext and tag in modes 0x01 and 0x02
 }
 
+// purpose is that of the data key that the envelope names.
+func (h *header) purpose() Purpose {
+	if h.mode == ModeDeterministic {
+		return PurposeDeterministic
+	}
+	return PurposeData
+}
+
 // parseHeader reads the header of an envelope of any mode and checks every
 // length against the caps and against the input. It allocates only to report
 // an error.
