@@ -35,11 +35,20 @@ type ColumnDef struct {
 	Check string // a condition in SQL
 	Size  int    // most bytes of an envelope in the form that the column holds; of a Fields column: of one member
 
+	// Migrating says that the field is in migrating mode, so that plaintext may
+	// be in the column: String has no check then, and CheckDDL adds it afterwards.
+	// The sizes are those of envelopes; plaintext in the column may be longer.
+	Migrating bool
+
 	dialect Dialect
 }
 
-// String returns the column as a CREATE TABLE or ADD COLUMN takes it.
+// String returns the column as a CREATE TABLE or ADD COLUMN takes it, with its
+// check unless the field is in migrating mode.
 func (c ColumnDef) String() string {
+	if c.Migrating {
+		return c.dialect.quote(c.Name) + " " + c.Type
+	}
 	return c.dialect.quote(c.Name) + " " + c.Type + " CHECK (" + c.Check + ")"
 }
 
@@ -59,19 +68,13 @@ func (h *handle) ddl(d Dialect, table string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	parts := strings.Split(table, ".")
-	if len(parts) > 2 {
-		return "", fmt.Errorf("fieldcrypt: DDL: the table name %.80q has at most one dot, after a schema's name", table)
-	}
-	for i, part := range parts {
-		if err := checkIdentifier("table", part); err != nil {
-			return "", fmt.Errorf("fieldcrypt: DDL: %w", err)
-		}
-		parts[i] = d.quote(part)
+	quoted, err := d.quoteTable(table)
+	if err != nil {
+		return "", fmt.Errorf("fieldcrypt: DDL: %w", err)
 	}
 	var b strings.Builder
 	for _, c := range columns {
-		fmt.Fprintf(&b, "ALTER TABLE %s ADD COLUMN %s;\n", strings.Join(parts, "."), c)
+		fmt.Fprintf(&b, "ALTER TABLE %s ADD COLUMN %s;\n", quoted, c)
 	}
 	return b.String(), nil
 }
@@ -94,7 +97,7 @@ func (h *handle) columns(d Dialect) ([]ColumnDef, error) {
 			return fmt.Errorf("fieldcrypt: DDL of %s: fields %s and %s would both have the column %q: name one with the option column=", h.plan.typ, other, m.goName, m.column)
 		}
 		taken[name] = m.goName
-		c.Field, c.Name, c.dialect = m.label, m.column, d
+		c.Field, c.Name, c.Migrating, c.dialect = m.label, m.column, m.migration.set(), d
 		columns = append(columns, c)
 		return nil
 	}

@@ -184,3 +184,20 @@ func (h *handle) plaintextColumn(w *work, j *job, v *Bytes) (payload []byte, err
 	w.plaintexts = append(w.plaintexts, *j)
 	return payload, nil
 }
+
+// migrations tells of a field's plaintext in two schemas.
+func (d *differences) migrations(was, is string) {
+	const prove = "encrypt every row before, and prove that none is left (Migrations)"
+	switch {
+	case was == is:
+	case was == "":
+		d.add("plaintext is taken until "+is+", was never", NeedsSweep,
+			"encrypt every row in that time, in which whoever can write to the database can plant a value")
+	case is == "":
+		d.add("plaintext isn't taken any more, was until "+was, NeedsSweep, prove+": what is left can't be read")
+	case is < was:
+		d.add("plaintext is taken until "+is+", was until "+was, NeedsSweep, prove+": after that day what is left can't be read")
+	default:
+		d.add("plaintext is taken until "+is+", was until "+was, Safe, "for so much longer whoever can write to the database can plant a value")
+	}
+}

@@ -106,7 +106,12 @@ func (d *differences) modules(old, next *Module) {
 		d.field = f.Name
 		was := fields[f.Name]
 		if was == nil {
-			d.add("the field is new", NeedsSweep, "encrypt what is there in the clear; a column that is new needs nothing")
+			do := "encrypt what is there in the clear; a column that is new needs nothing"
+			if f.MigratingUntil == "" {
+				d.add("the field is new", NeedsSweep, do)
+			} else {
+				d.add("the field is new, and takes plaintext until "+f.MigratingUntil, NeedsSweep, do)
+			}
 			continue
 		}
 		delete(fields, f.Name)
@@ -143,6 +148,7 @@ func (d *differences) fields(old, next *SchemaField, oldClass, nextClass string)
 	default:
 		d.add(fmt.Sprintf("at most %s, was %s", bytesOf(next.Max), bytesOf(old.Max)), Safe, "longer values that are stored open, and can't be set anew")
 	}
+	d.migrations(old.MigratingUntil, next.MigratingUntil)
 	if next.Required && !old.Required {
 		d.add("it is required", Safe, "records without it can't be encrypted")
 	}

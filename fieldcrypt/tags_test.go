@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -27,6 +28,14 @@ var goodTags = []struct {
 	},
 	{"Contacts.email,pad=16/64/256", false, tag{mark: markField, module: "Contacts", name: "email", pad: padding{16, 64, 256}}},
 	{"Contacts.email,pad=2/3/4/5/6/7/8/65536", false, tag{mark: markField, module: "Contacts", name: "email", pad: padding{2, 3, 4, 5, 6, 7, 8, 65536}}},
+	{
+		"Contacts.email,text,migrating,until=2027-06-30", false,
+		tag{mark: markField, module: "Contacts", name: "email", text: true, migrating: true, migration: migration{CivilDate{2027, time.June, 30}}},
+	},
+	{
+		"Contacts.custom.*,migrating,until=2028-02-29", false,
+		tag{mark: markCustom, module: "Contacts", name: "custom.", migrating: true, migration: migration{CivilDate{2028, time.February, 29}}},
+	},
 	{"unbound", true, tag{mark: markType, unbound: true}},
 	{"unbound,class=crm", true, tag{mark: markType, unbound: true, class: "crm"}},
 	{"class=crm", true, tag{mark: markType, class: "crm"}},
@@ -83,6 +92,23 @@ var badTags = []struct {
 	{"Contacts.email,pad=08", false, "2 to 65536"},
 	{"Contacts.email,pad=8,pad=8", false, "comes twice"},
 	{"Contacts.email,pad=8/16,pad=8", false, "comes twice"},
+	{"Contacts.email,migrating", false, "needs an end: add"},
+	{"Contacts.email,until=2027-06-30", false, "is the end of a migration: add"},
+	{"Contacts.email,migrating=true,until=2027-06-30", false, "takes no value"},
+	{"Contacts.email,migrating,until", false, "needs a value"},
+	{"Contacts.email,migrating,until=", false, "a day in the form YYYY-MM-DD"},
+	{"Contacts.email,migrating,until=tomorrow", false, "a day in the form YYYY-MM-DD"},
+	{"Contacts.email,migrating,until=2027-02-29", false, "a day in the form YYYY-MM-DD"},
+	{"Contacts.email,migrating,until=2027-6-30", false, "a day in the form YYYY-MM-DD"},
+	{"Contacts.email,migrating,until=+12027-06-30", false, "a day in the form YYYY-MM-DD"},
+	{"Contacts.email,migrating,until=-0001-06-30", false, "a day in the form YYYY-MM-DD"},
+	{"Contacts.email,migrating,until= 2027-06-30", false, "a day in the form YYYY-MM-DD"},
+	{"Contacts.email,migrating,migrating,until=2027-06-30", false, "comes twice"},
+	{"Contacts.email,migrating,until=2027-06-30,until=2027-06-30", false, "comes twice"},
+	{"Contacts.email,Migrating,until=2027-06-30", false, "unknown option"},
+	{"id,migrating,until=2027-06-30", false, "for sensitive fields"},
+	{"-,migrating", false, "for sensitive fields"},
+	{"unbound,class=crm,migrating,until=2027-06-30", true, "for sensitive fields"},
 	{"Contacts.email,pad=/", false, "2 to 65536"},
 	{"Contacts.email,pad=16/", false, "2 to 65536"},
 	{"Contacts.email,pad=/16", false, "2 to 65536"},
