@@ -75,7 +75,7 @@ func (h *handle) encryptColumns(ctx context.Context, w *work, record unsafe.Poin
 			err = h.checkContent(m, frame)
 		}
 		if err == nil {
-			frame, err = padded(frame, m.pad)
+			frame, err = m.pad.apply(frame)
 		}
 		if err != nil {
 			clear(frame)
@@ -118,6 +118,7 @@ func (h *handle) decryptColumns(ctx context.Context, w *work, record unsafe.Poin
 	}
 	var nulls []unsafe.Pointer
 	var nullFields []*marked
+	var plaintexts [][]byte // of w.plaintexts
 	for i := range h.plan.fields {
 		m := &h.plan.fields[i]
 		column, named := columns[m.label]
@@ -136,19 +137,29 @@ func (h *handle) decryptColumns(ctx context.Context, w *work, record unsafe.Poin
 			continue
 		}
 		j := job{field: m, in: at}
-		env, err := columnEnvelope(column)
-		if err == nil {
-			err = h.locate(&w.at, record)
-		}
-		if err != nil {
-			return &DecryptError{h.plan.typ, []Failure{{0, m.label, err}}}
+		fail := func(err error) error { return &DecryptError{h.plan.typ, []Failure{{0, m.label, err}}} }
+		if err := h.locate(&w.at, record); err != nil {
+			return fail(err)
 		}
 		j.origin = h.originFor(&w.at, m.class)
-		w.open.add(&j, &m.name, nil, env)
+		v := new(Bytes)
+		_ = v.Scan(column) // what it refuses makes it unavailable
+		if env := v.sealedBytes(); env != nil {
+			w.open.add(&j, &m.name, nil, env)
+			continue
+		}
+		content, err := h.plaintextColumn(w, &j, v)
+		if err != nil {
+			return fail(err)
+		}
+		plaintexts = append(plaintexts, content)
 	}
 	contents := make([][]byte, len(w.open.cells))
 	defer func() {
 		for _, content := range contents {
+			clear(content)
+		}
+		for _, content := range plaintexts {
 			clear(content)
 		}
 	}()
@@ -171,19 +182,15 @@ func (h *handle) decryptColumns(ctx context.Context, w *work, record unsafe.Poin
 	for i, content := range contents {
 		j := &w.open.jobs[i]
 		j.field.plain.write(j.in, content, false)
+		h.openedEnvelope(j)
+	}
+	for i, content := range plaintexts {
+		j := &w.plaintexts[i]
+		j.field.plain.write(j.in, content, false)
+		h.tookPlaintext(j)
 	}
 	for i, at := range nulls {
 		nullFields[i].plain.write(at, nil, true)
 	}
 	return nil
-}
-
-// columnEnvelope returns the binary form of what a column held. Its errors are
-// those of Scan, which describe nothing of what may be plaintext.
-func columnEnvelope(column []byte) ([]byte, error) {
-	var v Bytes
-	if err := v.Scan(column); err != nil {
-		return nil, err
-	}
-	return v.sealedBytes(), v.reason()
 }

@@ -34,6 +34,12 @@ type Options struct {
 	// Normalisers are what blind indexes may name in addition to those of
 	// package normalise. Their names are permanent.
 	Normalisers []Normaliser
+
+	// OnPlaintext is told of each value in a field in migrating mode that wasn't
+	// an envelope, once it was taken or refused: for metrics, and to find what is
+	// left. It is called within Decrypt and Encrypt, from all their goroutines at
+	// once, and must not wait. A panic in it is ignored.
+	OnPlaintext func(PlaintextEvent)
 }
 
 // A Normaliser makes values equal for a blind index; see package normalise.
@@ -50,6 +56,8 @@ type Crypt struct {
 	closed   atomic.Bool
 
 	normalisers map[string]Normaliser
+	onPlaintext func(PlaintextEvent)
+	migrations  migrationCounts
 }
 
 // A cryptID tells Crypts apart by its address, and keeps none of their keys in
@@ -74,7 +82,7 @@ func New(provider kmsprovider.Provider, roots envelope.RootKeySource, opts *Opti
 	if err != nil {
 		return nil, fmt.Errorf("fieldcrypt: New: %w", err)
 	}
-	c := &Crypt{ring: ring, id: new(cryptID), maxValue: o.MaxValue, modes: []envelope.Mode{ring.Mode()}}
+	c := &Crypt{ring: ring, id: new(cryptID), maxValue: o.MaxValue, modes: []envelope.Mode{ring.Mode()}, onPlaintext: o.OnPlaintext}
 	if ring.Mode() == envelope.ModeReference && o.Envelope.AllowInline {
 		c.modes = append(c.modes, envelope.ModeInline)
 	}

@@ -35,11 +35,20 @@ type ColumnDef struct {
 	Check string // a condition in SQL
 	Size  int    // most bytes of an envelope in the form that the column holds; of a Fields column: of one member
 
+	// Migrating says that the field is in migrating mode, so that plaintext may
+	// be in the column: String has no check then, and CheckDDL adds it afterwards.
+	// The sizes are those of envelopes; plaintext in the column may be longer.
+	Migrating bool
+
 	dialect Dialect
 }
 
-// String returns the column as a CREATE TABLE or ADD COLUMN takes it.
+// String returns the column as a CREATE TABLE or ADD COLUMN takes it, with its
+// check unless the field is in migrating mode.
 func (c ColumnDef) String() string {
+	if c.Migrating {
+		return c.dialect.quote(c.Name) + " " + c.Type
+	}
 	return c.dialect.quote(c.Name) + " " + c.Type + " CHECK (" + c.Check + ")"
 }
 
@@ -61,19 +70,13 @@ func (h *handle) ddl(d Dialect, table string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	parts := strings.Split(table, ".")
-	if len(parts) > 2 {
-		return "", fmt.Errorf("fieldcrypt: DDL: the table name %.80q has at most one dot, after a schema's name", table)
-	}
-	for i, part := range parts {
-		if err := checkIdentifier("table", part); err != nil {
-			return "", fmt.Errorf("fieldcrypt: DDL: %w", err)
-		}
-		parts[i] = d.quote(part)
+	quoted, err := d.quoteTable(table)
+	if err != nil {
+		return "", fmt.Errorf("fieldcrypt: DDL: %w", err)
 	}
 	var b strings.Builder
 	for _, c := range columns {
-		fmt.Fprintf(&b, "ALTER TABLE %s ADD COLUMN %s;\n", strings.Join(parts, "."), c)
+		fmt.Fprintf(&b, "ALTER TABLE %s ADD COLUMN %s;\n", quoted, c)
 	}
 	for i := range h.plan.indexes {
 		x := &h.plan.indexes[i]
@@ -85,7 +88,7 @@ func (h *handle) ddl(d Dialect, table string) (string, error) {
 		if h.plan.owner != "" {
 			columns = d.quote(h.plan.owner) + ", " + columns
 		}
-		fmt.Fprintf(&b, "CREATE INDEX %s ON %s (%s);\n", d.quote(name), strings.Join(parts, "."), columns)
+		fmt.Fprintf(&b, "CREATE INDEX %s ON %s (%s);\n", d.quote(name), quoted, columns)
 	}
 	return b.String(), nil
 }
@@ -108,7 +111,7 @@ func (h *handle) columns(d Dialect) ([]ColumnDef, error) {
 			return fmt.Errorf("fieldcrypt: DDL of %s: fields %s and %s would both have the column %q: name one with the option column=", h.plan.typ, other, m.goName, m.column)
 		}
 		taken[name] = m.goName
-		c.Field, c.Name, c.dialect = m.label, m.column, d
+		c.Field, c.Name, c.Migrating, c.dialect = m.label, m.column, m.migration.set(), d
 		columns = append(columns, c)
 		return nil
 	}
@@ -165,7 +168,7 @@ func (h *handle) forms(m *marked) []form {
 	if m.kind != nil && m.kind.size >= 0 {
 		least, most = m.kind.size, m.kind.size
 	}
-	least, most = paddedSize(1+least, m.pad), paddedSize(1+most, m.pad)
+	least, most = m.pad.size(1+least), m.pad.size(1+most)
 	if m.deterministic {
 		const overhead = envelope.DeterministicOverhead - 1
 		return []form{{envelope.ModeDeterministic, least + overhead, most + overhead}}

@@ -21,7 +21,7 @@ func (m *marked) checkDeterministic() error {
 	case envelope.TypeFloat64, envelope.TypeTime, envelope.TypeJSON:
 		return fmt.Errorf("option deterministic: a %s has several forms of equal values, which wouldn't have equal envelopes", strings.ToLower(m.typ().String()))
 	}
-	if m.pad != 0 {
+	if !m.pad.none() {
 		return errors.New("option deterministic: it can't be padded (option pad)")
 	}
 	return nil

@@ -67,14 +67,17 @@ func (h *handle) gatherValue(w *work, j *job, name *envelope.Field, record unsaf
 	if !j.field.indexed {
 		return h.gatherState(w, j, name, record)
 	}
-	opens := len(w.open.cells)
+	opens, seals := len(w.open.cells), len(w.seal.cells)
 	if err := h.gatherState(w, j, name, record); err != nil {
 		return err
 	}
 	if j.value.current() != stateNull {
 		s := source{field: j.field, value: j.value, open: -1}
-		if len(w.open.cells) > opens {
+		switch {
+		case len(w.open.cells) > opens:
 			s.open = opens
+		case len(w.seal.cells) > seals:
+			s.frame = w.seal.cells[seals].Frame
 		}
 		w.sources = append(w.sources, s)
 	}
@@ -106,7 +109,7 @@ func (h *handle) gatherState(w *work, j *job, name *envelope.Field, record unsaf
 		w.open.add(j, name, nil, j.value.sealedBytes())
 	default: // unavailable
 		if j.value.sealedBytes() == nil {
-			return h.failed(j.row, name.String(), j.value.reason())
+			return h.gatherCandidate(w, j, name)
 		}
 		f, o := j.value.sealedFor()
 		if o == nil { // nobody tried to open it, for want of a place
@@ -145,7 +148,7 @@ func (h *handle) frame(w *work, j *job) ([]byte, error) {
 		clear(frame)
 		return nil, err
 	}
-	if frame, err = padded(frame, j.field.pad); err != nil {
+	if frame, err = j.field.pad.apply(frame); err != nil {
 		return nil, err
 	}
 	w.took(frame)
@@ -176,33 +179,6 @@ func (h *handle) limitOf(m *marked) (limit int, says string) {
 		return m.max, "max in the field's tag"
 	}
 	return h.crypt.maxValue, "Options.MaxValue"
-}
-
-// padded pads in place where there is room, and otherwise wipes what it
-// copied.
-func padded(frame []byte, multiple int) ([]byte, error) {
-	if multiple == 0 {
-		return frame, nil
-	}
-	if size := paddedSize(len(frame), multiple); size > cap(frame) {
-		larger := append(make([]byte, 0, size), frame...)
-		clear(frame)
-		frame = larger
-	}
-	out, err := envelope.PadFrame(frame, multiple)
-	if err != nil {
-		clear(frame)
-		return nil, err
-	}
-	return out, nil
-}
-
-// paddedSize is the length of a padded frame: at least one byte is added.
-func paddedSize(frame, multiple int) int {
-	if multiple == 0 {
-		return frame
-	}
-	return (frame/multiple + 1) * multiple
 }
 
 // moved tells from where to where a value with an envelope was moved.
@@ -241,6 +217,7 @@ func (h *handle) seal(ctx context.Context, w *work) error {
 	}
 	for i := range w.seal.jobs {
 		j, c := &w.seal.jobs[i], &w.seal.cells[i]
+		h.adoptSealed(j)
 		j.value.setOpened(c.Envelope, j.field.text, c.Binding.Field, j.origin)
 		j.apply()
 	}

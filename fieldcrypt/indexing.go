@@ -19,7 +19,7 @@ import (
 type source struct {
 	field *marked
 	value sensitive // nil in a type of plain fields
-	frame []byte    // there
+	frame []byte    // of a value that Encrypt seals
 	open  int       // of a value that Encrypt opens: its cell in work.open; else -1
 }
 

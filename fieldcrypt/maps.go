@@ -49,7 +49,7 @@ func ForMaps(c *Crypt, s *Schema, module string) (*Maps, error) {
 	if err != nil {
 		return nil, fmt.Errorf("fieldcrypt: ForMaps: %w", err)
 	}
-	h := handle{crypt: c, plan: &p.plan}
+	h := handle{crypt: c, plan: &p.plan, migrating: c.counting(&p.plan)}
 	if err := h.resolve(); err != nil {
 		return nil, err
 	}
@@ -210,7 +210,7 @@ func (m *Maps) gatherPlain(w *work, docs *documents, i, row int, record map[stri
 		}
 		var value sensitive
 		if d != nil && d.state == documentScanned { // it holds envelopes
-			value = f.kind.scan(content)
+			value = f.kind.scan(content, true)
 		} else {
 			var err error
 			if value, err = f.kind.take(content); err != nil {
@@ -255,13 +255,7 @@ func (m *Maps) gatherEnvelopes(w *work, docs *documents, i, row int, record map[
 		if content == nil || d != nil && d.state == documentPlain { // as the program set it
 			return nil
 		}
-		value := f.kind.scan(content)
-		j := &job{value: value, field: f, row: row, slot: &at}
-		if value.current() == stateUnavailable && value.sealedBytes() == nil {
-			// Whatever it was is replaced, so that plaintext goes no further.
-			j.err = value.reason()
-			w.cannot = append(w.cannot, *j)
-		}
+		j := &job{value: f.kind.scan(content, f.inside), field: f, row: row, slot: &at}
 		m.gatherEnvelope(w, j, &f.name, nil, nil)
 		return nil
 	})

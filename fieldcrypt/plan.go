@@ -42,13 +42,14 @@ type marked struct {
 	isJSON bool           // a Fields map, which has a column
 	class  int
 	text   bool
-	pad    int
+	pad    padding
 	max    int // 0 when the tag names none
 	column string
 	inside bool // a Document, and so without a column
 
 	indexed       bool // a blind index is of it
 	deterministic bool // sealed so that equal values have equal envelopes
+	migration     migration
 }
 
 // An idPart is one field of the record's ID.
@@ -233,7 +234,7 @@ func (c *compiler) tenantField(f reflect.StructField, at address, goName string,
 func (c *compiler) sensitiveField(f reflect.StructField, tag tag, at address, goName string) error {
 	m := marked{
 		address: at, module: tag.module, prefix: tag.name, goName: goName,
-		text: tag.text, pad: tag.pad, max: tag.max, column: tag.column, deterministic: tag.deterministic,
+		text: tag.text, pad: tag.pad, max: tag.max, column: tag.column, deterministic: tag.deterministic, migration: tag.migration,
 	}
 	m.class = c.classOf(tag.class, tag.deterministic)
 	if tag.mark == markCustom {

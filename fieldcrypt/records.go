@@ -18,7 +18,8 @@ type handle struct {
 	plan   *plan
 	tenant *string // of ForTenant
 
-	normalisers [][]Normaliser // of plan.indexes, one for each of their fields
+	normalisers [][]Normaliser              // of plan.indexes, one for each of their fields
+	migrating   map[*marked]*migrationCount // nil where no field is in migrating mode
 }
 
 // For checks the tags of T, which is a struct type, and compiles them. The
@@ -32,7 +33,7 @@ func For[T any](c *Crypt) (*Records[T], error) {
 	if err != nil {
 		return nil, err
 	}
-	h := handle{crypt: c, plan: p}
+	h := handle{crypt: c, plan: p, migrating: c.counting(p)}
 	if err := h.resolve(); err != nil {
 		return nil, err
 	}

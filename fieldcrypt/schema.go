@@ -71,6 +71,16 @@ type SchemaField struct {
 	Column string `json:"column,omitempty"`
 
 	Deterministic bool `json:"deterministic,omitempty"`
+
+	// Buckets are the sizes of a padding that has several, ascending, as in a
+	// tag's pad=16/64/256. Pad is for one alone.
+	Buckets []int `json:"buckets,omitempty"`
+
+	// MigratingUntil puts the field into migrating mode: what is in the database
+	// in plaintext is taken for its value up to the end of this day, by UTC
+	// (YYYY-MM-DD), and only envelopes are written. Until then, whoever can write
+	// to the database can plant a value there.
+	MigratingUntil string `json:"migrating_until,omitempty"`
 }
 
 // A SchemaIndex is a blind index of a [Module]: what a [BlindIndex] and its tag
@@ -251,8 +261,18 @@ func (p *modulePlan) field(c *compiler, module string, f *SchemaField, plain map
 	if k == nil {
 		return fmt.Errorf("unknown type %q: there are %s", f.Type, strings.Join(sortedKeys(kindNames), ", "))
 	}
+	pad, err := f.padding()
+	if err != nil {
+		return err
+	}
+	var migrates migration
+	if f.MigratingUntil != "" {
+		if migrates, err = parseMigration("migrating_until", f.MigratingUntil); err != nil {
+			return err
+		}
+	}
 	// The options are held to what they are in a tag by the tag's own parser.
-	t := tag{mark: markField, module: module, name: f.Name, text: f.Text, class: f.Class, pad: f.Pad, max: f.Max, column: f.Column, deterministic: f.Deterministic}
+	t := tag{mark: markField, module: module, name: f.Name, text: f.Text, class: f.Class, pad: pad, max: f.Max, column: f.Column, deterministic: f.Deterministic, migrating: migrates.set(), migration: migrates}
 	if strings.HasSuffix(f.Name, "*") {
 		return errors.New("a schema names each field: \"*\" is for struct tags")
 	}
@@ -264,7 +284,7 @@ func (p *modulePlan) field(c *compiler, module string, f *SchemaField, plain map
 	if k.size >= 0 && f.Max != 0 {
 		return fmt.Errorf("max: a %s always takes %d bytes", f.Type, k.size)
 	}
-	if err := (&marked{kind: k, pad: f.Pad, deterministic: f.Deterministic}).checkDeterministic(); err != nil {
+	if err := (&marked{kind: k, pad: pad, deterministic: f.Deterministic}).checkDeterministic(); err != nil {
 		return err
 	}
 	where, err := parsePath(f.place())
@@ -279,7 +299,7 @@ func (p *modulePlan) field(c *compiler, module string, f *SchemaField, plain map
 			return fmt.Errorf("its path %s leads to what belongs to field %q, or into it", where, p.fields[i].goName)
 		}
 	}
-	m := marked{module: module, goName: f.Name, kind: k, class: c.classOf(f.Class, f.Deterministic), deterministic: f.Deterministic, text: f.Text, pad: f.Pad, max: f.Max, column: f.Column}
+	m := marked{module: module, goName: f.Name, kind: k, class: c.classOf(f.Class, f.Deterministic), deterministic: f.Deterministic, text: f.Text, pad: pad, max: f.Max, column: f.Column, migration: migrates}
 	if m.name, err = envelope.NewField(module, f.Name); err != nil {
 		return err
 	}

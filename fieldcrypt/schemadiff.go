@@ -107,7 +107,12 @@ func (d *differences) modules(old, next *Module) {
 		d.field = f.Name
 		was := fields[f.Name]
 		if was == nil {
-			d.add("the field is new", NeedsSweep, "encrypt what is there in the clear; a column that is new needs nothing")
+			do := "encrypt what is there in the clear; a column that is new needs nothing"
+			if f.MigratingUntil == "" {
+				d.add("the field is new", NeedsSweep, do)
+			} else {
+				d.add("the field is new, and takes plaintext until "+f.MigratingUntil, NeedsSweep, do)
+			}
 			continue
 		}
 		delete(fields, f.Name)
@@ -138,8 +143,8 @@ func (d *differences) fields(old, next *SchemaField, oldClass, nextClass string)
 	if old.Text != next.Text {
 		d.add("the form in the column is another", Safe, "change the column's type first; both forms open")
 	}
-	if old.Pad != next.Pad {
-		d.add(fmt.Sprintf("it is padded to %d, was to %d", next.Pad, old.Pad), Safe, "re-encrypt to pad what is stored; widen the column first")
+	if is, was := paddingOf(next), paddingOf(old); is != was {
+		d.add(fmt.Sprintf("the padding is %s, was %s", is, was), Safe, "widen the column first; what is stored shows its length as before until a sweep re-encrypts it")
 	}
 	switch {
 	case next.Max == old.Max:
@@ -148,6 +153,7 @@ func (d *differences) fields(old, next *SchemaField, oldClass, nextClass string)
 	default:
 		d.add(fmt.Sprintf("at most %s, was %s", bytesOf(next.Max), bytesOf(old.Max)), Safe, "longer values that are stored open, and can't be set anew")
 	}
+	d.migrations(old.MigratingUntil, next.MigratingUntil)
 	if next.Required && !old.Required {
 		d.add("it is required", Safe, "records without it can't be encrypted")
 	}

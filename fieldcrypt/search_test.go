@@ -294,6 +294,22 @@ func TestIndexFollowsTheValue(t *testing.T) {
 		_, err = p.EmailTag.Value()
 		require.ErrorIs(t, err, fieldcrypt.ErrNotEncrypted, "it must not become NULL")
 	})
+	t.Run("plaintext in migrating mode", func(t *testing.T) {
+		type migrant struct {
+			ID     int64                 `fieldcrypt:"id"`
+			Tenant string                `fieldcrypt:"tenant"`
+			Email  fieldcrypt.String     `fieldcrypt:"Contacts.email,migrating,until=2999-12-31"`
+			Tag    fieldcrypt.BlindIndex `fieldcrypt:"index=Contacts.email,normalise=email.v1,bits=40"`
+		}
+		crypt := fieldcrypttest.NewWithStore(t)
+		ms, err := fieldcrypt.For[migrant](crypt)
+		require.NoError(t, err)
+		a, b := migrant{ID: 1, Tenant: "acme"}, migrant{ID: 2, Tenant: "acme", Email: fieldcrypt.Of("ADA@example.com")}
+		require.NoError(t, a.Email.Scan("ada@example.com"))
+		require.NoError(t, ms.Encrypt(t.Context(), &a, &b))
+		require.NotNil(t, tagOf(t, a.Tag))
+		require.Equal(t, tagOf(t, b.Tag), tagOf(t, a.Tag))
+	})
 	t.Run("all or nothing", func(t *testing.T) {
 		p, q := readBack(t, fresh()), newPerson(0, "x@example.com", "x", "1")
 		p.Email.Set("grace@example.com")

@@ -37,21 +37,19 @@ type tag struct {
 
 	text   bool
 	class  string // "" when the tag names none
-	pad    int    // 0 when the tag names none
+	pad    padding
 	max    int    // bytes of payload; 0 when the tag names none
 	column string // "" when the tag names none
 
 	deterministic bool
 	index         indexTagging
+	migrating     bool
+	migration     migration // of until
 }
 
-// Limits of tag options. A padded frame of the longest payload still fits a
-// frame.
-const (
-	minPad = 2
-	maxPad = 1 << 16
-	maxMax = envelope.MaxFrame - maxPad - 1
-)
+// maxMax is the largest limit of a value. A padded frame of the longest payload
+// still fits a frame.
+const maxMax = envelope.MaxFrame - maxPad - 1
 
 // lookupTag parses the tag of a struct field. What looks like an attempt at a
 // tag, but isn't one to package reflect, is an error: a field whose mark got
@@ -162,6 +160,9 @@ func parseTag(text string, blank bool) (tag, error) {
 			return tag{}, fmt.Errorf("tag %q: %w", text, err)
 		}
 	}
+	if err := t.checkMigrating(); err != nil {
+		return tag{}, fmt.Errorf("tag %q: %w", text, err)
+	}
 	return t, nil
 }
 
@@ -213,15 +214,15 @@ func (t *tag) parseOption(option string) error {
 		return t.index.parseOption(name, value)
 	}
 	switch {
-	case name == "text" && !valued, name == "deterministic" && !valued, name == "class" && valued, name == "pad" && valued, name == "max" && valued, name == "column" && valued:
+	case name == "text" && !valued, name == "deterministic" && !valued, name == "class" && valued, name == "pad" && valued, name == "max" && valued, name == "column" && valued, name == "migrating" && !valued, name == "until" && valued:
 	case option == "":
 		return errors.New("an empty option: there is a comma too many")
-	case name == "text" || name == "deterministic":
+	case name == "text" || name == "deterministic" || name == "migrating":
 		return fmt.Errorf("option %q takes no value", name)
-	case name == "class" || name == "pad" || name == "max" || name == "column":
+	case name == "class" || name == "pad" || name == "max" || name == "column" || name == "until":
 		return fmt.Errorf("option %q needs a value: write %q", name, name+"=…")
 	default:
-		return fmt.Errorf("unknown option %q: there are text, class=, pad=, max=, column= and deterministic", option)
+		return fmt.Errorf("unknown option %q: there are text, class=, pad=, max=, column=, deterministic, migrating and until=", option)
 	}
 	if t.mark == markIndex && name != "text" && name != "column" {
 		return fmt.Errorf("option %q doesn't belong on a blind index: %s", name, indexOptions)
@@ -254,10 +255,12 @@ func (t *tag) parseOption(option string) error {
 		t.class = value
 		return checkTagName("class", value)
 	case "pad":
-		if t.pad != 0 {
+		if !t.pad.none() {
 			return again
 		}
-		return parseSize(&t.pad, name, value, minPad, maxPad)
+		var err error
+		t.pad, err = parsePadding(value)
+		return err
 	case "max":
 		if t.max != 0 {
 			return again
@@ -269,6 +272,18 @@ func (t *tag) parseOption(option string) error {
 		}
 		t.column = value
 		return checkIdentifier("column", value)
+	case "migrating":
+		if t.migrating {
+			return again
+		}
+		t.migrating = true
+	case "until":
+		if t.migration.set() {
+			return again
+		}
+		var err error
+		t.migration, err = parseMigration("option until", value)
+		return err
 	}
 	return nil
 }
@@ -329,8 +344,8 @@ func (t tag) String() string {
 	if t.class != "" {
 		parts = append(parts, "class="+t.class)
 	}
-	if t.pad != 0 {
-		parts = append(parts, "pad="+strconv.Itoa(t.pad))
+	if !t.pad.none() {
+		parts = append(parts, "pad="+t.pad.String())
 	}
 	if t.max != 0 {
 		parts = append(parts, "max="+strconv.Itoa(t.max))
@@ -340,6 +355,12 @@ func (t tag) String() string {
 	}
 	if t.deterministic {
 		parts = append(parts, "deterministic")
+	}
+	if t.migrating {
+		parts = append(parts, "migrating")
+	}
+	if t.migration.set() {
+		parts = append(parts, "until="+t.migration.until.String())
 	}
 	return strings.Join(parts, ",")
 }

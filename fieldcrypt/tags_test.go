@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -20,10 +21,20 @@ var goodTags = []struct {
 	{"Contacts.home.phone", false, tag{mark: markField, module: "Contacts", name: "home.phone"}},
 	{"Контакты.почта", false, tag{mark: markField, module: "Контакты", name: "почта"}},
 	{"Contacts.*", false, tag{mark: markCustom, module: "Contacts"}},
-	{"Contacts.custom.*,class=crm,pad=16", false, tag{mark: markCustom, module: "Contacts", name: "custom.", class: "crm", pad: 16}},
+	{"Contacts.custom.*,class=crm,pad=16", false, tag{mark: markCustom, module: "Contacts", name: "custom.", class: "crm", pad: padding{16}}},
 	{
 		"Contacts.email,text,class=subject/7,pad=65536,max=320,column=mail", false,
-		tag{mark: markField, module: "Contacts", name: "email", text: true, class: "subject/7", pad: 65536, max: 320, column: "mail"},
+		tag{mark: markField, module: "Contacts", name: "email", text: true, class: "subject/7", pad: padding{65536}, max: 320, column: "mail"},
+	},
+	{"Contacts.email,pad=16/64/256", false, tag{mark: markField, module: "Contacts", name: "email", pad: padding{16, 64, 256}}},
+	{"Contacts.email,pad=2/3/4/5/6/7/8/65536", false, tag{mark: markField, module: "Contacts", name: "email", pad: padding{2, 3, 4, 5, 6, 7, 8, 65536}}},
+	{
+		"Contacts.email,text,migrating,until=2027-06-30", false,
+		tag{mark: markField, module: "Contacts", name: "email", text: true, migrating: true, migration: migration{CivilDate{2027, time.June, 30}}},
+	},
+	{
+		"Contacts.custom.*,migrating,until=2028-02-29", false,
+		tag{mark: markCustom, module: "Contacts", name: "custom.", migrating: true, migration: migration{CivilDate{2028, time.February, 29}}},
 	},
 	{"Contacts.login,deterministic", false, tag{mark: markField, module: "Contacts", name: "login", deterministic: true}},
 	{
@@ -123,6 +134,35 @@ var badTags = []struct {
 	{"Contacts.email,pad=+8", false, "2 to 65536"},
 	{"Contacts.email,pad=08", false, "2 to 65536"},
 	{"Contacts.email,pad=8,pad=8", false, "comes twice"},
+	{"Contacts.email,pad=8/16,pad=8", false, "comes twice"},
+	{"Contacts.email,migrating", false, "needs an end: add"},
+	{"Contacts.email,until=2027-06-30", false, "is the end of a migration: add"},
+	{"Contacts.email,migrating=true,until=2027-06-30", false, "takes no value"},
+	{"Contacts.email,migrating,until", false, "needs a value"},
+	{"Contacts.email,migrating,until=", false, "a day in the form YYYY-MM-DD"},
+	{"Contacts.email,migrating,until=tomorrow", false, "a day in the form YYYY-MM-DD"},
+	{"Contacts.email,migrating,until=2027-02-29", false, "a day in the form YYYY-MM-DD"},
+	{"Contacts.email,migrating,until=2027-6-30", false, "a day in the form YYYY-MM-DD"},
+	{"Contacts.email,migrating,until=+12027-06-30", false, "a day in the form YYYY-MM-DD"},
+	{"Contacts.email,migrating,until=-0001-06-30", false, "a day in the form YYYY-MM-DD"},
+	{"Contacts.email,migrating,until= 2027-06-30", false, "a day in the form YYYY-MM-DD"},
+	{"Contacts.email,migrating,migrating,until=2027-06-30", false, "comes twice"},
+	{"Contacts.email,migrating,until=2027-06-30,until=2027-06-30", false, "comes twice"},
+	{"Contacts.email,Migrating,until=2027-06-30", false, "unknown option"},
+	{"id,migrating,until=2027-06-30", false, "for sensitive fields"},
+	{"-,migrating", false, "for sensitive fields"},
+	{"unbound,class=crm,migrating,until=2027-06-30", true, "for sensitive fields"},
+	{"Contacts.email,pad=/", false, "2 to 65536"},
+	{"Contacts.email,pad=16/", false, "2 to 65536"},
+	{"Contacts.email,pad=/16", false, "2 to 65536"},
+	{"Contacts.email,pad=16//64", false, "2 to 65536"},
+	{"Contacts.email,pad=16/064", false, "2 to 65536"},
+	{"Contacts.email,pad=16/65537", false, "2 to 65536"},
+	{"Contacts.email,pad=1/16", false, "2 to 65536"},
+	{"Contacts.email,pad=16 /64", false, "2 to 65536"},
+	{"Contacts.email,pad=64/16", false, "its sizes must ascend"},
+	{"Contacts.email,pad=16/64/64", false, "its sizes must ascend"},
+	{"Contacts.email,pad=2/3/4/5/6/7/8/9/10", false, "it has 9 sizes, the limit is 8"},
 	{"Contacts.email,max=0", false, "1 to 16711679"},
 	{"Contacts.email,max=-1", false, "1 to 16711679"},
 	{"Contacts.email,max=16711680", false, "1 to 16711679"},

@@ -12,6 +12,7 @@ import (
 type work struct {
 	seal, open batch
 	cannot     []job // can't be opened, for a reason that is known before
+	plaintexts []job // of fields in migrating mode, to be made their values
 	failures   []Failure
 	columns    []fieldsColumn
 	seen       map[identity]int // of batch.sharing
@@ -47,6 +48,8 @@ type job struct {
 	key string
 
 	slot *slot // of Maps: where the value goes
+
+	dropped bool // in work.cannot: nothing of the value is kept
 }
 
 // A place is where the values of one record belong. It is found out when the
@@ -90,6 +93,8 @@ func (w *work) end() {
 	w.frames = w.frames[:0]
 	clear(w.cannot)
 	w.cannot = w.cannot[:0]
+	clear(w.plaintexts)
+	w.plaintexts = w.plaintexts[:0]
 	clear(w.columns)
 	w.columns = w.columns[:0]
 	clear(w.sources)
