@@ -23,6 +23,8 @@ type plan struct {
 	tenant  *address // nil when the type has no tenant field
 	classes []string // what marked.class counts in
 
+	tenantName string // of the tenant field, as the program writes it
+
 	names map[string]struct{} // of fields, as "Module.field"
 }
 
@@ -50,6 +52,7 @@ type idPart struct {
 	address
 	goName string
 	text   func(unsafe.Pointer) string
+	form   idForm // how a database holds it
 }
 
 func planFor[T any]() (*plan, error) { return compile(reflect.TypeFor[T]()) }
@@ -166,6 +169,7 @@ func (c *compiler) idField(f reflect.StructField, at address, goName string, own
 	if t.Kind() == reflect.Pointer {
 		part.address, t = at.behind(), t.Elem()
 	}
+	part.form = idFormOf(t)
 	switch part.text = idText(t); {
 	case part.text == nil:
 		return c.fail(goName, "an ID of type %s isn't supported: it can be a string, an integer, 16 bytes such as a UUID, or a pointer to one", typeName(f.Type))
@@ -218,7 +222,7 @@ func (c *compiler) tenantField(f reflect.StructField, at address, goName string,
 	case c.tenant != nil:
 		return c.fail(goName, "a second tenant: a record belongs to one")
 	}
-	c.tenant = &at
+	c.tenant, c.tenantName = &at, goName
 	return nil
 }
 
