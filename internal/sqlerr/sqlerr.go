@@ -169,3 +169,27 @@ func Code(err error) string {
 	}
 	return fmt.Sprintf("a %T", err)
 }
+
+// Hopeless reports that the database refused a statement as such, whatever values
+// it has: a name that isn't there, a right that is missing, a mistake in it.
+func Hopeless(err error) bool {
+	var state sqlState
+	var number code
+	switch {
+	case err == nil:
+		return false
+	case errors.As(err, &state):
+		class := state.SQLState()
+		return strings.HasPrefix(class, "42") || strings.HasPrefix(class, "0A") || strings.HasPrefix(class, "28")
+	case errors.As(err, &number):
+		primary := number.Code() & 0xFF
+		return primary == 1 || primary == 23 || primary == 11 || primary == 26 // an error in SQL, no right, a damaged file, no database
+	}
+	if n, ok := mysqlNumber(err.Error()); ok {
+		switch n {
+		case 1044, 1045, 1049, 1054, 1064, 1142, 1143, 1146, 1227:
+			return true
+		}
+	}
+	return false
+}
