@@ -75,10 +75,12 @@ func (t *target) keyParameter(c *column) string {
 	return "?"
 }
 
-func (t *target) keyList() string {
+// keyList names the key's columns, with a prefix that tells them from what is
+// selected under the same name.
+func (t *target) keyList(prefix string) string {
 	names := make([]string, len(t.key))
 	for i := range t.key {
-		names[i] = quote(t.dialect, t.key[i].name)
+		names[i] = prefix + quote(t.dialect, t.key[i].name)
 	}
 	return strings.Join(names, ", ")
 }
@@ -91,7 +93,7 @@ func (t *target) compareKey(op string, k key) (string, []any) {
 		for i := range t.key {
 			parameters[i] = t.keyParameter(&t.key[i])
 		}
-		return "(" + t.keyList() + ") " + op + " (" + strings.Join(parameters, ", ") + ")", k
+		return "(" + t.keyList("") + ") " + op + " (" + strings.Join(parameters, ", ") + ")", k
 	}
 	// MariaDB finds no range for comparisons of rows. It does for this.
 	strict := op[:1]
@@ -171,7 +173,7 @@ var errNotUnique = errors.New("two rows have the same key")
 // maxBatchBytes, and reports whether there are more.
 func (r *reader) page(ctx context.Context, q querier, b bound, limit int) (records []*record, more bool, err error) {
 	where, args := r.where(b)
-	query := "SELECT " + r.list() + " FROM " + r.from + where + " ORDER BY " + r.keyList() + fmt.Sprintf(" LIMIT %d", limit+1)
+	query := "SELECT " + r.list() + " FROM " + r.from + " AS r" + where + " ORDER BY " + r.keyList("r.") + fmt.Sprintf(" LIMIT %d", limit+1)
 	rows, err := q.QueryContext(ctx, bind(r.dialect, query), args...)
 	if err != nil {
 		return nil, false, err

@@ -153,7 +153,7 @@ func (r *reader) nth(ctx context.Context, q querier, b bound, n int) (key, error
 	for i := range r.key {
 		parts[i] = r.keyExpression(&r.key[i])
 	}
-	query := "SELECT " + strings.Join(parts, ", ") + " FROM " + r.from + where + " ORDER BY " + r.keyList() + fmt.Sprintf(" LIMIT 1 OFFSET %d", n-1)
+	query := "SELECT " + strings.Join(parts, ", ") + " FROM " + r.from + " AS r" + where + " ORDER BY " + r.keyList("r.") + fmt.Sprintf(" LIMIT 1 OFFSET %d", n-1)
 	var found key
 	err := each(ctx, q, bind(r.dialect, query), args, func(scan func(...any) error) error {
 		values, targets := make([]any, len(r.key)), make([]any, len(r.key))

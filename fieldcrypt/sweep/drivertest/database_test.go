@@ -105,7 +105,10 @@ func (d database) service(t testing.TB) *service {
 
 func (s *service) exec(query string, args ...any) {
 	s.Helper()
-	_, err := s.db.ExecContext(context.Background(), s.bind(query), args...)
+	if len(args) > 0 {
+		query = s.bind(query)
+	}
+	_, err := s.db.ExecContext(context.Background(), query, args...)
 	require.NoError(s, err)
 }
 
