@@ -206,6 +206,9 @@ func (r *Rows) Columns() []RowColumn {
 	return columns
 }
 
+// ColumnDefs is [Records.ColumnDefs] of the record type.
+func (r *Rows) ColumnDefs(d Dialect) ([]ColumnDef, error) { return r.handle.columns(d) }
+
 // Shape describes all that a sealed cell depends on: the columns, the fields'
 // names, their classes and what they are bound to. Two versions of a program
 // with the same shape can work on one table together.

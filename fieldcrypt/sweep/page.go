@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/fieldcrypt/fieldcrypt-go/fieldcrypt"
@@ -202,17 +203,45 @@ func (r *reader) page(ctx context.Context, q querier, b bound, limit int) (recor
 
 // one reads a row by its key; nil if it isn't there any more.
 func (r *reader) one(ctx context.Context, q querier, k key) (*record, error) {
-	parts := make([]string, len(r.key))
-	for i := range r.key {
-		parts[i] = quote(r.dialect, r.key[i].name) + " = " + r.keyParameter(&r.key[i])
+	found, err := r.many(ctx, q, []key{k})
+	if err != nil || len(found) == 0 {
+		return nil, err
 	}
-	var found *record
-	err := each(ctx, q, bind(r.dialect, "SELECT "+r.list()+" FROM "+r.from+" WHERE "+strings.Join(parts, " AND ")), k,
-		func(scan func(...any) error) (err error) {
-			found, err = r.scan(scan)
+	for _, rec := range found {
+		return rec, nil
+	}
+	return nil, nil
+}
+
+// keysInQuery bounds the keys in one query of many.
+const keysInQuery = 200
+
+// many reads rows by their keys, and returns those that are there by key.encode.
+func (r *reader) many(ctx context.Context, q querier, keys []key) (map[string]*record, error) {
+	found := make(map[string]*record, len(keys))
+	equal := make([]string, len(r.key))
+	for i := range r.key {
+		equal[i] = quote(r.dialect, r.key[i].name) + " = " + r.keyParameter(&r.key[i])
+	}
+	condition := "(" + strings.Join(equal, " AND ") + ")"
+	for part := range slices.Chunk(keys, keysInQuery) {
+		var args []any
+		for _, k := range part {
+			args = append(args, k...)
+		}
+		query := "SELECT " + r.list() + " FROM " + r.from + " WHERE " + strings.TrimSuffix(strings.Repeat(condition+" OR ", len(part)), " OR ")
+		err := each(ctx, q, bind(r.dialect, query), args, func(scan func(...any) error) error {
+			rec, err := r.scan(scan)
+			if err == nil {
+				found[rec.key.encode()] = rec
+			}
 			return err
 		})
-	return found, err
+		if err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
 }
 
 func (r *reader) scan(scan func(...any) error) (*record, error) {

@@ -277,6 +277,7 @@ func (r *run) settle(ctx context.Context, u *unit, b *batch, size *atomic.Int64)
 // sort tells apart what became of changes, and reads again those that others
 // changed.
 func (r *run) sort(ctx context.Context, b *batch, changes []*change, done *result, written *int64) (again []*record, err error) {
+	var lost []key
 	for i, o := range done.outcomes {
 		c := changes[i]
 		switch o {
@@ -287,20 +288,21 @@ func (r *run) sort(ctx context.Context, b *batch, changes []*change, done *resul
 		case outcomeRefused:
 			b.fail(c.record, "", "the database refused what was written ("+done.codes[i]+"): look at the column's type, size and constraints")
 		default:
-			var rec *record
-			err := r.patiently(ctx, "the database", func() (err error) {
-				rec, err = r.reader.one(ctx, r.db, c.key)
-				return err
-			})
-			if err != nil {
-				return nil, err
-			}
-			if rec != nil { // else somebody deleted it
-				again = append(again, rec)
-			}
+			lost = append(lost, c.key)
 		}
 	}
-	return again, nil
+	if len(lost) == 0 {
+		return nil, nil
+	}
+	err = r.patiently(ctx, "the database", func() error {
+		now, err := r.reader.many(ctx, r.db, lost)
+		again = again[:0]
+		for _, rec := range now { // those that aren't there were deleted
+			again = append(again, rec)
+		}
+		return err
+	})
+	return again, err
 }
 
 // adapt makes batches larger while they are fast, and smaller where they take

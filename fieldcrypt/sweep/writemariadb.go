@@ -39,13 +39,14 @@ func (w *writer) batchMariaDB(ctx context.Context, q querier, changes []*change,
 	if err != nil {
 		return err
 	}
+	now, err := w.many(ctx, q, keysOf(changes))
+	if err != nil {
+		return err
+	}
 	written := int64(0)
 	for i, c := range changes {
-		now, err := w.one(ctx, q, c.key)
-		switch {
-		case err != nil:
-			return err
-		case now != nil && w.holds(now, c):
+		switch rec := now[c.key.encode()]; {
+		case rec != nil && w.holds(rec, c):
 			outcomes[i] = outcomeWritten
 			written++
 		default:

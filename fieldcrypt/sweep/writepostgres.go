@@ -50,14 +50,24 @@ func (w *writer) batchPostgres(ctx context.Context, q querier, changes []*change
 	if !w.checks() {
 		return nil
 	}
-	for i, c := range changes { // RETURNING comes before triggers that run after the statement
-		if outcomes[i] == outcomeWritten {
-			if err := w.check(ctx, q, c); err != nil {
-				return err
-			}
+	now, err := w.many(ctx, q, keysOf(changes)) // RETURNING comes before triggers that run after the statement
+	if err != nil {
+		return err
+	}
+	for i, c := range changes {
+		if rec := now[c.key.encode()]; outcomes[i] == outcomeWritten && (rec == nil || !w.holds(rec, c)) {
+			return errAltered
 		}
 	}
 	return nil
+}
+
+func keysOf(changes []*change) []key {
+	keys := make([]key, len(changes))
+	for i, c := range changes {
+		keys[i] = c.key
+	}
+	return keys
 }
 
 func (w *writer) statementPostgres(changes []*change) (string, []any) {
