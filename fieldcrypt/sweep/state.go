@@ -139,7 +139,9 @@ func (s *Sweeper) Resume(ctx context.Context, table Table) error {
 }
 
 func (s *Sweeper) turn(ctx context.Context, table *Table, what string, from, to jobState) error {
-	fail := func(err error) error { return fmt.Errorf("sweep: %s the job on table %s: %w", what, table.label(), told(err)) }
+	fail := func(err error) error {
+		return fmt.Errorf("sweep: %s the job on table %s: %w", what, table.label(), told(err))
+	}
 	return s.withJob(ctx, table, fail, func(q querier, j *job) error {
 		switch {
 		case j.state == to:
@@ -155,7 +157,9 @@ func (s *Sweeper) turn(ctx context.Context, table *Table, what string, from, to 
 // Abandon forgets the table's job, and how far it came. Rows keep what was
 // written. Workers of the job end with [ErrAbandoned].
 func (s *Sweeper) Abandon(ctx context.Context, table Table) error {
-	fail := func(err error) error { return fmt.Errorf("sweep: abandon the job on table %s: %w", table.label(), told(err)) }
+	fail := func(err error) error {
+		return fmt.Errorf("sweep: abandon the job on table %s: %w", table.label(), told(err))
+	}
 	return s.withJob(ctx, &table, fail, func(q querier, j *job) error { return s.state.remove(ctx, q, j) })
 }
 

@@ -108,10 +108,6 @@ type Sweeper struct {
 	dialect Dialect
 	opts    Options
 	state   names
-
-	// step is told, in tests, what is about to be done, so that the process can
-	// be killed there.
-	step func(string)
 }
 
 // New returns a Sweeper for the database of the rows, where it also keeps its
@@ -129,7 +125,7 @@ func New(db *sql.DB, dialect Dialect, opts *Options) (*Sweeper, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Sweeper{db: db, dialect: dialect, opts: o, state: names{dialect, o.Schema, o.Table}, step: func(string) {}}, nil
+	return &Sweeper{db: db, dialect: dialect, opts: o, state: names{dialect, o.Schema, o.Table}}, nil
 }
 
 // Migrate makes the sweeper's tables where they are missing. Any number of

@@ -216,7 +216,7 @@ func outage(rows []fieldcrypt.Row) error {
 // settle writes a batch, tries again what others changed at the same time, and
 // moves the unit's cursor behind it.
 func (r *run) settle(ctx context.Context, u *unit, b *batch, size *atomic.Int64) error {
-	w := &writer{reader: r.reader, db: r.db, step: r.hooks.Step, noSwap: r.hooks.NoSwap}
+	w := &writer{reader: r.reader, db: r.db, hooks: r.hooks}
 	written := int64(0)
 	saved := false
 	made := func() step {
@@ -225,6 +225,12 @@ func (r *run) settle(ctx context.Context, u *unit, b *batch, size *atomic.Int64)
 			failures = fail(failures, failuresOfRange, f)
 		}
 		return step{b.last, int64(len(b.records)), written, int64(len(b.failed)), failures}
+	}
+	if r.hooks.CursorFirst {
+		if err := r.queue.save(ctx, r.db, u, made()); err != nil {
+			return err
+		}
+		r.hooks.Step("cursor first")
 	}
 	for attempt := 1; len(b.changes) > 0 && !r.opts.DryRun; attempt++ {
 		changes := b.changes

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fieldcrypt/fieldcrypt-go/fieldcrypt/sweep/internal/hooks"
 	"github.com/fieldcrypt/fieldcrypt-go/internal/sqlerr"
 )
 
@@ -33,9 +34,8 @@ const (
 // read.
 type writer struct {
 	*reader
-	db     *sql.DB
-	step   func(string)
-	noSwap bool // for a test's control: rows are written whatever they hold
+	db    *sql.DB
+	hooks hooks.Hooks
 }
 
 // A result is what became of a batch.
@@ -53,12 +53,12 @@ var errAltered = errors.New("a row isn't what was written")
 // are found out one by one, each in a transaction of its own.
 func (w *writer) write(ctx context.Context, changes []*change, save func(ctx context.Context, q querier) error) (result, error) {
 	out := result{outcomes: make([]outcome, len(changes))}
-	w.step("begin")
+	w.hooks.Step("begin")
 	err := w.transact(ctx, func(q querier) error {
 		if err := w.batch(ctx, q, changes, out.outcomes); err != nil {
 			return err
 		}
-		w.step("written")
+		w.hooks.Step("written")
 		for _, o := range out.outcomes {
 			if o != outcomeWritten {
 				return nil
@@ -68,11 +68,11 @@ func (w *writer) write(ctx context.Context, changes []*change, save func(ctx con
 			return err
 		}
 		out.saved = true
-		w.step("saved")
+		w.hooks.Step("saved")
 		return nil
 	})
 	if err == nil {
-		w.step("committed")
+		w.hooks.Step("committed")
 		return out, nil
 	}
 	out.saved = false
@@ -134,7 +134,7 @@ func (w *writer) single(ctx context.Context, q querier, c *change, o *outcome) e
 		wheres = append(wheres, quote(w.dialect, w.key[i].name)+" = "+w.keyParameter(&w.key[i]))
 		args = append(args, c.key[i])
 	}
-	if !w.noSwap {
+	if !w.hooks.NoSwap {
 		for i := range w.touched {
 			wheres = append(wheres, w.unchanged(&w.touched[i]))
 			args = append(args, c.old[i])

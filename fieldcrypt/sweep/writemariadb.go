@@ -31,6 +31,7 @@ func (w *writer) batchMariaDB(ctx context.Context, q querier, changes []*change,
 		return err
 	}
 	query, args := w.statementMariaDB(string(text))
+	w.hooks.Statement(query, args)
 	answer, err := q.ExecContext(ctx, query, args...)
 	if err != nil {
 		return err
@@ -79,7 +80,7 @@ func (w *writer) statementMariaDB(document string) (string, []any) {
 		joins = append(joins, "t."+quote(MariaDB, c.name)+" = "+unhexed(c, "v."+name))
 	}
 	for i := range w.touched {
-		if w.noSwap {
+		if w.hooks.NoSwap {
 			continue
 		}
 		c, name := &w.touched[i], fmt.Sprintf("o%d", i)

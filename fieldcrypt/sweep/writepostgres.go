@@ -12,6 +12,7 @@ import (
 // which every driver can send.
 func (w *writer) batchPostgres(ctx context.Context, q querier, changes []*change, outcomes []outcome) error {
 	query, args := w.statementPostgres(changes)
+	w.hooks.Statement(query, args)
 	at := make(map[string]int, len(changes))
 	for i, c := range changes {
 		at[c.key.encode()] = i
@@ -86,7 +87,7 @@ func (w *writer) statementPostgres(changes []*change) (string, []any) {
 	}
 	for i := range w.touched {
 		c := &w.touched[i]
-		if w.noSwap {
+		if w.hooks.NoSwap {
 			continue
 		}
 		typ := c.sent()

@@ -67,6 +67,7 @@ type service struct {
 	database
 	testing.TB
 	db       *sql.DB
+	keyFile  string
 	kms      *localkms.Provider
 	crypt    *fieldcrypt.Crypt
 	contacts *fieldcrypt.Records[Contact]
@@ -84,8 +85,9 @@ func (d database) open(t testing.TB) *sql.DB {
 func (d database) service(t testing.TB) *service {
 	t.Helper()
 	s := &service{database: d, TB: t, db: d.open(t)}
+	s.keyFile = filepath.Join(t.TempDir(), "root.keys")
 	var err error
-	s.kms, err = localkms.Open(filepath.Join(t.TempDir(), "root.keys"))
+	s.kms, err = localkms.Open(s.keyFile)
 	require.NoError(t, err)
 	keys, err := sqlstore.Open(t.Context(), s.db, sqlstore.Dialect(d.Dialect), nil)
 	require.NoError(t, err)

@@ -6,8 +6,10 @@ import "context"
 
 // Hooks are what a test asks for.
 type Hooks struct {
-	Step   func(name string) // told of each step before it is made
-	NoSwap bool              // rows are written whatever they hold by now
+	Step        func(name string)              // told of each step before it is made
+	Statement   func(query string, args []any) // told of each statement that writes many rows
+	NoSwap      bool                           // rows are written whatever they hold by now
+	CursorFirst bool                           // the cursor is moved before the rows are written
 }
 
 type key struct{}
@@ -20,6 +22,9 @@ func From(ctx context.Context) Hooks {
 	h, _ := ctx.Value(key{}).(Hooks)
 	if h.Step == nil {
 		h.Step = func(string) {}
+	}
+	if h.Statement == nil {
+		h.Statement = func(string, []any) {}
 	}
 	return h
 }
