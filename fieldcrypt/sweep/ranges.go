@@ -120,7 +120,7 @@ func (qu *queue) plan(ctx context.Context, q querier, j *job) (*unit, error) {
 		}
 		u.bound.after = k
 	}
-	last, err := qu.reader.nth(ctx, q, bound{after: u.bound.after}, qu.opts.RangeRows)
+	last, err := qu.reader.nth(ctx, q, bound{after: u.bound.after}, rangeRows(j.estimate, qu.opts.RangeRows))
 	if err != nil {
 		return nil, err
 	}
@@ -137,6 +137,16 @@ func (qu *queue) plan(ctx context.Context, q querier, j *job) (*unit, error) {
 	_, err = q.ExecContext(ctx, qu.state.fill("UPDATE {jobs} SET frontier = ?, planned = ?, next_range = ? WHERE table_name = ? AND job = ?"),
 		stored(last), planned, u.n+1, j.table, j.id)
 	return u, err
+}
+
+const (
+	shares     = 32   // of a small table, so that the last of them doesn't keep one worker alone at work for long
+	leastShare = 1000 // rows
+)
+
+// rangeRows is how many rows the next range has.
+func rangeRows(estimate int64, most int) int {
+	return min(most, int(max(leastShare, min(estimate/shares, int64(most)))))
 }
 
 func stored(k key) any {

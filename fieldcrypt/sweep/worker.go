@@ -13,14 +13,17 @@ import (
 	"github.com/fieldcrypt/fieldcrypt-go/fieldcrypt"
 )
 
-// pollEvery is how often a worker that has to wait for others looks again.
-const pollEvery = 200 * time.Millisecond
+// How often a worker that has to wait for others looks again.
+const (
+	pollFirst = 5 * time.Millisecond
+	pollLast  = 250 * time.Millisecond
+)
 
 // worker takes one key range after the other, until the job is done.
 func (r *run) worker(ctx context.Context) error {
 	size := new(atomic.Int64) // rows in a batch; grows from here
 	size.Store(int64(min(firstBatch, r.Sweeper.opts.MaxBatch)))
-	for {
+	for poll := pollFirst; ; {
 		var u *unit
 		r.hooks.Step("take")
 		err := r.patiently(ctx, "the database", func() (err error) {
@@ -32,14 +35,16 @@ func (r *run) worker(ctx context.Context) error {
 			return nil
 		case errors.Is(err, errPaused), errors.Is(err, errWait):
 			r.paused(errors.Is(err, errPaused))
-			if !sleep(ctx, pollEvery) {
+			if !sleep(ctx, poll) {
 				return context.Cause(ctx)
 			}
+			poll = min(2*poll, pollLast)
 			continue
 		case err != nil:
 			return err
 		}
 		r.paused(false)
+		poll = pollFirst
 		err = r.unit(ctx, u, size)
 		switch {
 		case errors.Is(err, errLost): // somebody else goes on with it

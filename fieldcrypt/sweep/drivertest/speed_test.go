@@ -25,7 +25,7 @@ type statement struct {
 // the limit runs them again with the values that an earlier sweep has made, as
 // many at the same time, each in a transaction. Both begin with the same table.
 func TestScoreboardP10(t *testing.T) {
-	rows := int64(scoreboard.Count(30_000, 300_000))
+	rows := int64(scoreboard.Count(40_000, 300_000))
 	rounds := 5
 	if testing.Short() || scoreboard.UnderRace() {
 		rows, rounds = 1000, 1
