@@ -2,16 +2,20 @@ package envelope
 
 import (
 	"context"
-	"fmt"
+	"errors"
+	"reflect"
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/fieldcrypt/fieldcrypt-go/internal/primitives"
+	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider"
 )
 
 // A user of shared keys writes a value and searches for it, by index or
@@ -33,12 +37,21 @@ func users(tb testing.TB) []user {
 	return []user{
 		{
 			PurposeIndex,
-			func(tb testing.TB, r *KeyRing) string { tb.Helper(); return tagOf(tb, r, ix, acme, "", "ada@example.com") },
-			func(tb testing.TB, r *KeyRing) []string { tb.Helper(); return searchFor(tb, r, ix, acme, "ada@example.com") },
+			func(tb testing.TB, r *KeyRing) string {
+				tb.Helper()
+				return tagOf(tb, r, ix, acme, "", "ada@example.com")
+			},
+			func(tb testing.TB, r *KeyRing) []string {
+				tb.Helper()
+				return searchFor(tb, r, ix, acme, "ada@example.com")
+			},
 		},
 		{
 			PurposeDeterministic,
-			func(tb testing.TB, r *KeyRing) string { tb.Helper(); return string(mustSealDet(tb, r, column("acme"), frame)) },
+			func(tb testing.TB, r *KeyRing) string {
+				tb.Helper()
+				return string(mustSealDet(tb, r, column("acme"), frame))
+			},
 			func(tb testing.TB, r *KeyRing) (all []string) {
 				tb.Helper()
 				found, err := r.QueryDeterministic(tb.Context(), column("acme"), frame)
@@ -305,22 +318,131 @@ func TestSharedKeysBadRecords(t *testing.T) {
 	}
 }
 
-// TestSharedKeysAreRewrapped: under another root key the same values are found.
+// TestSharedKeysAreRewrapped: under another root key the same values are found,
+// and the old one isn't needed any more.
 func TestSharedKeysAreRewrapped(t *testing.T) {
 	for _, u := range users(t) {
-		ctx := t.Context()
+		kms, before, after := twoRoots(t)
 		store := NewMemoryStore()
-		p := mirrorProvider{}
-		both := RootKeys{Seal: mirrorRoot}
-		r, err := NewKeyRing(p, both, &Options{Store: store})
+		value := u.write(t, storeRing(t, kms, store, RootKeys{Seal: before}))
+		both := storeRing(t, kms, store, RootKeys{Seal: after, Open: []string{before}})
+		require.Equal(t, []string{value}, u.search(t, both))
+		report, err := both.Rewrap(t.Context(), Filter{}, after, nil)
 		require.NoError(t, err)
-		value := u.write(t, r)
-		c, err := Count(ctx, store, Filter{Purpose: u.purpose})
-		require.NoError(t, err)
-		require.Equal(t, 1, c.Keys)
-		require.Equal(t, []string{value}, u.search(t, r))
-		require.NoError(t, r.Close())
+		require.Equal(t, RewrapReport{To: after, Rewrapped: 1, Left: map[string]int{}}, report)
+		require.Equal(t, []string{value}, u.search(t, both))
+		require.Equal(t, []string{value}, u.search(t, storeRing(t, kms, store, RootKeys{Seal: after})))
+
+		// The control, and the check of root keys: a configuration that lists
+		// the old one only.
+		old := storeRing(t, kms, store, RootKeys{Seal: before})
+		_, err = old.QueryTags(t.Context(), mustIndex(t, mailIndex), acme, nil)
+		if u.purpose == PurposeDeterministic {
+			_, err = old.QueryDeterministic(t.Context(), column("acme"), AppendString(nil, "x"))
+		}
+		require.ErrorIs(t, err, ErrRootKeyNotAllowed)
 	}
+}
+
+// TestTombstonesOfSharedKeys: in a store that is restored from before a key was
+// destroyed, searches go on without it. Without a log it is back: the control.
+func TestTombstonesOfSharedKeys(t *testing.T) {
+	for _, log := range []TombstoneLog{newLog(t), nil} {
+		for _, u := range users(t) {
+			bubble(t, func(t *testing.T) {
+				p, store := &plainProvider{}, NewMemoryStore()
+				r := plainRing(t, p, &Options{Store: store, Tombstones: log})
+				old := u.write(t, r)
+				rec, err := store.Active(t.Context(), acme, u.purpose)
+				require.NoError(t, err)
+				_, err = r.CutOver(t.Context(), acme, u.purpose)
+				require.NoError(t, err)
+				backup := snapshot(store)
+				require.NoError(t, r.ScheduleDestroy(t.Context(), rec.Name(), LeastWait, ops))
+				time.Sleep(LeastWait + time.Second)
+				require.NoError(t, r.Destroy(t.Context(), rec.Name(), Destruction{Reason: ops, Word: "destroy " + rec.KeyID.String(), LoseReferencedData: true}))
+				restored := plainRing(t, p, &Options{Store: backup, Tombstones: log})
+				require.Equal(t, log == nil, slices.Contains(u.search(t, restored), old))
+				require.NotEqual(t, old, u.write(t, restored))
+				if u.purpose == PurposeDeterministic {
+					_, err := restored.OpenDeterministic(t.Context(), column("acme"), []byte(old))
+					require.Equal(t, log != nil, errors.Is(err, ErrKeyDestroyed), "%v", err)
+				}
+			})
+		}
+	}
+}
+
+// TestSharedKeysInOutages: keys in memory serve for the grace while the key
+// service, or the key store, is away.
+func TestSharedKeysInOutages(t *testing.T) {
+	for _, away := range []string{"service", "store"} {
+		for _, u := range users(t) {
+			t.Run(away+" "+string(u.purpose), func(t *testing.T) {
+				bubble(t, func(t *testing.T) {
+					p, store := &awayProvider{plainProvider: &plainProvider{}}, &allAwayStore{MemoryStore: NewMemoryStore()}
+					r, err := NewKeyRing(p, RootKeys{Seal: plainRoot}, &Options{Store: store})
+					require.NoError(t, err)
+					defer r.Close()
+					value := u.write(t, r)
+					require.Equal(t, []string{value}, u.search(t, r))
+					(map[string]*atomic.Bool{"service": &p.away, "store": &store.away})[away].Store(true)
+					for range 55 {
+						time.Sleep(time.Minute)
+						require.Equal(t, value, u.write(t, r))
+						require.Equal(t, []string{value}, u.search(t, r))
+					}
+					time.Sleep(10 * time.Minute)
+					_, err = r.AppendTag(t.Context(), nil, mustIndex(t, mailIndex), acme, "", nil)
+					if u.purpose == PurposeDeterministic {
+						_, err = r.SealDeterministic(t.Context(), column("acme"), AppendString(nil, "x"))
+					}
+					require.Error(t, err, "past the grace")
+					p.away.Store(false)
+					store.away.Store(false)
+					require.Equal(t, value, u.write(t, r))
+				})
+			})
+		}
+	}
+}
+
+type awayProvider struct {
+	*plainProvider
+	away atomic.Bool
+}
+
+func (p *awayProvider) Unwrap(ctx context.Context, rootKey string, wrapped []byte, ec kmsprovider.EncryptionContext) ([]byte, error) {
+	if p.away.Load() {
+		return nil, kmsprovider.ErrUnavailable
+	}
+	return p.plainProvider.Unwrap(ctx, rootKey, wrapped, ec)
+}
+
+type allAwayStore struct {
+	*MemoryStore
+	away atomic.Bool
+}
+
+func (s *allAwayStore) Active(ctx context.Context, scope Scope, purpose Purpose) (Record, error) {
+	if s.away.Load() {
+		return Record{}, errors.New("away")
+	}
+	return s.MemoryStore.Active(ctx, scope, purpose)
+}
+
+func (s *allAwayStore) States(ctx context.Context, keys []KeyName) ([]State, error) {
+	if s.away.Load() {
+		return nil, errors.New("away")
+	}
+	return s.MemoryStore.States(ctx, keys)
+}
+
+func (s *allAwayStore) Page(ctx context.Context, f Filter, after KeyName, limit int) ([]Record, error) {
+	if s.away.Load() {
+		return nil, errors.New("away")
+	}
+	return s.MemoryStore.Page(ctx, f, after, limit)
 }
 
 func TestCutOverRefusals(t *testing.T) {
@@ -393,27 +515,32 @@ func TestSharedKeysAreWiped(t *testing.T) {
 	}
 }
 
-// watchWiping reports whether a shared key was wiped, by what it gives: a wiped
-// one gives what the key of zeros gives, or panics. It keeps the key material
-// alive, and not the dataKey.
+// watchWiping reports whether the memory of a shared key was overwritten. It keeps
+// that memory alive, and not the dataKey.
 func watchWiping(t *testing.T, k *dataKey) func() bool {
 	t.Helper()
 	if k.siv != nil {
-		siv := k.siv
-		before := fmt.Sprint(siv)
-		return func() bool { return fmt.Sprint(siv) != before }
+		key := reflect.ValueOf(k.siv).Elem().FieldByName("key").Bytes()
+		require.Len(t, key, primitives.SIVKeySize)
+		return func() bool { return isZero(key) }
 	}
-	var macs []*primitives.HMAC
+	var memory [][]byte
 	for _, v := range k.indexes.ready.Range {
 		for i := range v.(*indexKey).idle {
 			if h := v.(*indexKey).idle[i].Load(); h != nil {
-				macs = append(macs, h)
+				memory = append(memory, lastSum(reflect.ValueOf(h)))
 			}
 		}
 	}
-	require.NotEmpty(t, macs)
-	before := fmt.Sprint(macs[0])
-	return func() bool { return fmt.Sprint(macs[0]) != before }
+	require.NotEmpty(t, memory)
+	return func() bool { return !slices.ContainsFunc(memory, func(b []byte) bool { return !isZero(b) }) }
+}
+
+// lastSum is the memory of the last result of an HMAC, which Wipe overwrites with
+// all the rest: TestHMACKeepsNoKey looks at that.
+func lastSum(h reflect.Value) []byte {
+	f := h.Elem().FieldByName("out")
+	return unsafe.Slice((*byte)(unsafe.Pointer(f.UnsafeAddr())), f.Len())
 }
 
 // TestManyIndexesAtOnce: more calls at once than HMACs are kept, and more indexes

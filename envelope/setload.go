@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -90,6 +91,12 @@ func (r *KeyRing) liveRecords(ctx context.Context, name setName) ([]Record, erro
 		}
 		if rec.Scope.withDefault() != name.scope || rec.Purpose != name.purpose || rec.readable() != nil {
 			return nil, fmt.Errorf("the key store answers with %s when it is asked for the live keys of %s: %w", rec.Name(), name, errKeyMismatch)
+		}
+		switch err := r.buried(ctx, rec.KeyID); {
+		case errors.Is(err, ErrKeyDestroyed): // the store was restored from before its destruction
+			continue
+		case err != nil:
+			return nil, err
 		}
 		if recs = append(recs, rec); len(recs) > maxLive {
 			return nil, malformed("the key store has more than %d live keys of %s: destroy those that no row needs", maxLive, name)
