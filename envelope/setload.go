@@ -121,7 +121,7 @@ func rank(s State) int {
 func (r *KeyRing) writerOf(recs []Record) (writer int, changes time.Time) {
 	oldestFirst := make([]int, len(recs))
 	for i := range recs {
-		oldestFirst[i] = i
+		oldestFirst[i] = len(recs) - 1 - i // of those made in the same second, the active one is the last
 	}
 	slices.SortStableFunc(oldestFirst, func(i, j int) int { return recs[i].Created.Compare(recs[j].Created) })
 	writer = oldestFirst[0]
