@@ -98,12 +98,14 @@ def texts():
 def tags():
     """The tag of something else."""
     key = {"key": "tags", "bits": 64}
+    made = {"tenant": "acme", "class": "crm", "module": "Contacts", "field": "email", "index": "email.v1", "index_version": 1, "partition": 0}
     for member, value in [
         ("tenant", "globex"), ("class", "billing"), ("module", "Leads"), ("field", "mail"), ("index", "email.v2"), ("index_version", 2),
-        ("partition", 1), ("normalised", b"bob@example.com".hex()), ("secret", secret("other tags").hex()),
+        ("partition", 1),
     ]:  # fmt: skip
+        yield index_case(f"tag of another {member}", "not-authentic", **key, **{member: value, "made_" + member: made[member]})
+    for member, value in [("normalised", b"bob@example.com".hex()), ("secret", secret("other tags").hex())]:
         yield index_case(f"tag of another {member}", "not-authentic", **key, **{"made_" + member: value})
-    yield index_case("tag of no partition", "not-authentic", **key, partition=1, made_partition=0)
     right = index_case("", **key)
     whole = index_case("", **(key | {"bits": 65}))
     yield index_case("tag of 65 bits cut to 64", "not-authentic", bytes.fromhex(whole["tag"])[:8], **key)
@@ -118,7 +120,16 @@ def tags():
         ("the secret", bytes.fromhex(right["secret"])), ("the GCM key", fc.gcm_key(bytes.fromhex(right["secret"]), fc.scope("acme", "crm"))),
     ]:  # fmt: skip
         yield index_case(f"tag under {what}", "not-authentic", fc.index_tag(other, 64, 0, value), **key)
-    yield index_case("last bytes of the HMAC", "not-authentic", fc.index_tag(k, 256, 0, value)[-8:], **key)
-    yield index_case("names without lengths: module and field", "not-authentic", **key, made_module="Contactse", made_field="mail")
-    yield index_case("names without lengths: field and index", "not-authentic", **key, made_field="emaile", made_index="mail.v1")
+    yield index_case("last bytes of the HMAC", "not-authentic", fc.hmac.digest(k, b"\x00\x40\x00" + value, "sha256")[-8:], **key)
+    start, sc, one = b"fieldcrypt/v1 blind-index", fc.scope("acme", "crm"), b"\x00\x00\x00\x01"
+    names = [fc.lp(name) for name in (b"Contacts", b"email", b"email.v1")]
+    for what, info in [
+        ("without the scope", start + b"".join(names) + one), ("without names", start + sc + one),
+        ("without the version", start + sc + b"".join(names)), ("without the label", sc + b"".join(names) + one),
+        ("of module and field in one", start + sc + fc.lp(b"Contactsemail") + names[2] + one),
+        ("of field and index in one", start + sc + names[0] + fc.lp(b"emailemail.v1") + one),
+        ("of names in another order", start + sc + names[1] + names[0] + names[2] + one),
+    ]:  # fmt: skip
+        k_wrong = fc.hkdf(bytes.fromhex(right["secret"]), info, 32)
+        yield index_case(f"key {what}", "not-authentic", fc.index_tag(k_wrong, 64, 0, value), **key)
     yield index_case("tag of zeros", "not-authentic", bytes(8), **key)

@@ -184,7 +184,7 @@ def falsified(case: dict):
         yield "another text", case | {"text": case["text"] + "A"}
     if "frame" in case:
         yield "another frame", case | {"frame": case["frame"] + "00"}
-    if case["error"] != "":
+    if case["error"] != "" or case.get("bits", 32) < 32:  # few bits are right by chance
         return
     for member in ("secret", "key_id", "record_tag", "envelope", "tag", "normalised"):
         if case.get(member):

@@ -105,8 +105,8 @@ def siv_key(secret: bytes, sc: bytes) -> bytes:
 
 
 def index_key(secret: bytes, sc: bytes, module: str, field: str, index: str, index_version: int) -> bytes:
-    names = lp(module.encode()) + lp(field.encode()) + lp(index.encode())
-    return hkdf(secret, b"fieldcrypt/v1 blind-index" + sc + names + struct.pack(">I", index_version), 32)
+    names = [bytes(name, "utf-8") for name in (module, field, index)]
+    return hkdf(secret, b"fieldcrypt/v1 blind-index" + sc + b"".join(map(lp, names)) + struct.pack(">I", index_version), 32)
 
 
 def record_tag(secret: bytes, purpose: str, sc: bytes, created: int, not_after: int, budget: int) -> bytes:
@@ -285,7 +285,7 @@ def det_aad(kid: bytes, sc: bytes, module: str, field: str) -> bytes:
 
 def check_deterministic(tenant: str, class_: str, module: str, field: str, record: str | None) -> None:
     check_binding(tenant, class_, module, field, record)
-    if record is not None:
+    if not (record is None):
         raise Malformed("a deterministic envelope is bound to no record")
 
 
@@ -340,7 +340,7 @@ def index_tag(key: bytes, bits: int, partition: int, normalised: bytes) -> bytes
 def index_partition(key: bytes, record: str, partitions: int) -> int:
     if partitions == 0:
         return 0
-    digest = hmac.digest(key, struct.pack(">H", 0) + lp(record.encode()), "sha256")
+    digest = hmac.digest(key, struct.pack(">H", 0) + lp(bytes(record, "utf-8")), "sha256")
     return 1 + struct.unpack(">I", digest[:4])[0] % partitions
 
 
