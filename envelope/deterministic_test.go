@@ -267,3 +267,24 @@ func TestDeterministicCells(t *testing.T) {
 		require.Nil(t, c.Envelope)
 	}
 }
+
+// FuzzOpenDeterministic: what opens is a frame that may be sealed, and sealing it
+// gives the same bytes.
+func FuzzOpenDeterministic(f *testing.F) {
+	r := sharedRing(f)
+	b := column("acme")
+	good := mustSealDet(f, r, b, AppendString(nil, "ada"))
+	f.Add(good)
+	f.Add(good[:51])
+	f.Add(good[:len(good)-1])
+	f.Add(append(append([]byte(nil), good...), 0))
+	f.Add(append(append([]byte(nil), good[:2]...), append([]byte{1}, good[3:]...)...))
+	f.Fuzz(func(t *testing.T, env []byte) {
+		frame, err := r.OpenDeterministic(t.Context(), b, env)
+		if err != nil {
+			require.Nil(t, frame)
+			return
+		}
+		require.Equal(t, env, mustSealDet(t, r, b, frame))
+	})
+}
