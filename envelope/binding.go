@@ -180,6 +180,19 @@ func (b *Binding) checkPlace() error {
 	return nil
 }
 
+// checkRecordID is checkPlace for a record ID without a binding.
+func checkRecordID(record string) error {
+	switch {
+	case record == "":
+		return malformed("the record ID is empty: give the record an ID before it is written")
+	case len(record) > maxRecord:
+		return malformed("the record ID is %d bytes, the limit is %d", len(record), maxRecord)
+	case !validText([]byte(record)):
+		return malformed("the record ID is not UTF-8")
+	}
+	return nil
+}
+
 const (
 	notBound    = 0x00
 	boundRecord = 0x01

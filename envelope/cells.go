@@ -19,6 +19,17 @@ type Cell struct {
 	Frame    []byte // framed plaintext
 	Envelope []byte
 	Err      error
+
+	// Deterministic says that the envelope is a deterministic one, as with
+	// [KeyRing.SealDeterministic]. No other is then opened or made here.
+	Deterministic bool
+}
+
+func (c *Cell) purpose() Purpose {
+	if c.Deterministic {
+		return PurposeDeterministic
+	}
+	return PurposeData
 }
 
 // Format implements fmt.Formatter: no verb prints the frame, which is plaintext.
@@ -68,7 +79,11 @@ func (r *KeyRing) sealAll(ctx context.Context, cells []Cell) error {
 	}
 	for i := range cells {
 		c := &cells[i]
-		if c.Envelope, c.Err = r.Seal(ctx, &c.Binding, c.Frame); c.Err != nil {
+		seal := r.Seal
+		if c.Deterministic {
+			seal = r.SealDeterministic
+		}
+		if c.Envelope, c.Err = seal(ctx, &c.Binding, c.Frame); c.Err != nil {
 			return c.Err
 		}
 	}
@@ -78,22 +93,22 @@ func (r *KeyRing) sealAll(ctx context.Context, cells []Cell) error {
 // warmSealing fetches the keys of the scopes that have none in memory. One
 // missing key needs no help: the cell that meets it loads it.
 func (r *KeyRing) warmSealing(ctx context.Context, cells []Cell) error {
-	var missing map[Scope]int
-	var last Scope
+	var missing map[setName]int
+	var last setName
 	for i := range cells {
-		scope := cells[i].Binding.Scope.withDefault()
-		if scope == last {
+		name := setName{cells[i].Binding.Scope.withDefault(), cells[i].purpose()}
+		if name == last {
 			continue
 		}
-		last = scope
-		if _, ok := r.sealing.GetIfPresent(scope); ok {
+		last = name
+		if r.canWrite(name) {
 			continue
 		}
 		if missing == nil {
-			missing = map[Scope]int{}
+			missing = map[setName]int{}
 		}
-		if _, ok := missing[scope]; !ok {
-			missing[scope] = i
+		if _, ok := missing[name]; !ok {
+			missing[name] = i
 		}
 	}
 	if len(missing) < 2 {
@@ -102,11 +117,16 @@ func (r *KeyRing) warmSealing(ctx context.Context, cells []Cell) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(loadsAtOnce)
 	var failed sync.Once // those that fail after it may do so because of it
-	for scope, i := range missing {
+	for name, i := range missing {
 		g.Go(func() error {
 			s := r.scratch.Load().get()
 			defer r.scratch.Load().put(s)
-			err := r.holdSealingKey(ctx, s, scope)
+			var err error
+			if name.purpose == PurposeData {
+				err = r.holdSealingKey(ctx, s, name.scope)
+			} else {
+				_, err = r.keyToWrite(ctx, s, name.scope, name.purpose)
+			}
 			if err != nil {
 				err = sealError(&cells[i].Binding, err)
 				failed.Do(func() { cells[i].Err = err })
@@ -115,6 +135,16 @@ func (r *KeyRing) warmSealing(ctx context.Context, cells []Cell) error {
 		})
 	}
 	return g.Wait()
+}
+
+// canWrite reports whether what a scope is sealed with is in memory.
+func (r *KeyRing) canWrite(name setName) bool {
+	if name.purpose == PurposeData {
+		_, ok := r.sealing.GetIfPresent(name.scope)
+		return ok
+	}
+	set, ok := r.sets.GetIfPresent(name)
+	return ok && set.writes()
 }
 
 // OpenAll opens the Envelope of every cell into its Frame, or says in its Err
@@ -130,29 +160,30 @@ func (r *KeyRing) OpenAll(ctx context.Context, cells []Cell) (failed int) {
 		c := &cells[i]
 		c.Frame, c.Err = nil, nil
 		var h header
-		err := r.checkOpen(ctx, &c.Binding, c.Envelope, &h)
+		check := r.checkOpen
+		if c.Deterministic {
+			check = r.checkOpenDeterministic
+		}
+		err := check(ctx, &c.Binding, c.Envelope, &h)
 		if err != nil {
 			c.Err = openError(&c.Binding, nil, err)
 			failed++
 			continue
 		}
-		if !s.opens(&c.Binding, &h) {
+		k := r.inMemoryFor(s, c, &h)
+		if k == nil {
 			scope := c.Binding.Scope.withDefault()
-			if k, ok := r.opening.GetIfPresent(*h.keyID); ok && k.scope == scope && k.openable.Load() && (h.mode == ModeReference || string(h.rootKey) == k.rootKey) {
-				s.hold(k)
-			} else {
-				name := string(scope.canonical()) + string(c.Envelope[:len(c.Envelope)-len(h.body)])
-				if missing == nil {
-					missing = map[string]*pendingKey{}
-				}
-				if missing[name] == nil {
-					missing[name] = &pendingKey{scope: scope, h: h}
-				}
-				cold = append(cold, coldCell{i, h, missing[name]})
-				continue
+			name := string(scope.canonical()) + string(c.Envelope[:len(c.Envelope)-len(h.body)])
+			if missing == nil {
+				missing = map[string]*pendingKey{}
 			}
+			if missing[name] == nil {
+				missing[name] = &pendingKey{scope: scope, h: h}
+			}
+			cold = append(cold, coldCell{i, h, missing[name]})
+			continue
 		}
-		if c.Frame, err = s.key.openFrame(nil, h.body, s.additionalData(&c.Binding)); err != nil {
+		if c.Frame, err = s.open(k, &c.Binding, &h); err != nil {
 			c.Err = openError(&c.Binding, h.keyID, err)
 			failed++
 		}
@@ -161,8 +192,7 @@ func (r *KeyRing) OpenAll(ctx context.Context, cells []Cell) (failed int) {
 	for _, cold := range cold {
 		c, err := &cells[cold.cell], cold.key.err
 		if err == nil {
-			s.hold(cold.key.key)
-			c.Frame, err = s.key.openFrame(nil, cold.h.body, s.additionalData(&c.Binding))
+			c.Frame, err = s.open(cold.key.key, &c.Binding, &cold.h)
 		}
 		if err != nil {
 			c.Err = openError(&c.Binding, cold.h.keyID, err)
@@ -171,6 +201,33 @@ func (r *KeyRing) OpenAll(ctx context.Context, cells []Cell) (failed int) {
 	}
 	pool.put(s)
 	return failed
+}
+
+// inMemoryFor returns the key that opens a cell if it is in memory, or nil.
+func (r *KeyRing) inMemoryFor(s *scratch, c *Cell, h *header) *dataKey {
+	if !c.Deterministic && s.opens(&c.Binding, h) {
+		return s.key
+	}
+	if c.Deterministic {
+		if k := r.deterministicKey(s, c.Binding.Scope, h.keyID); k != nil {
+			return k
+		}
+	}
+	k, ok := r.opening.GetIfPresent(*h.keyID)
+	if ok && k.scope == c.Binding.Scope.withDefault() && k.purpose == c.purpose() && k.openable.Load() &&
+		(h.mode != ModeInline || string(h.rootKey) == k.rootKey) {
+		return k
+	}
+	return nil
+}
+
+// open opens an envelope of either kind.
+func (s *scratch) open(k *dataKey, b *Binding, h *header) ([]byte, error) {
+	if h.mode == ModeDeterministic {
+		return s.openDeterministic(k, b, h.body)
+	}
+	s.hold(k)
+	return k.openFrame(nil, h.body, s.additionalData(b))
 }
 
 type coldCell struct {

@@ -55,7 +55,7 @@ func (r *KeyRing) recorded(ctx context.Context, scope Scope, id KeyID) (bool, er
 	if _, ok := r.recordsSeen.GetIfPresent(print); ok && rec.readable() == nil && r.buried(ctx, id) == nil {
 		return true, nil
 	}
-	if _, err := r.loadRecord(ctx, scope, id, &rec); err != nil {
+	if _, err := r.loadRecord(ctx, KeyName{scope, PurposeData, id}, &rec); err != nil {
 		return true, fmt.Errorf("the key store's record of its data key doesn't open, so the envelope stays as it is: %w", err)
 	}
 	r.recordsSeen.Set(print, struct{}{})

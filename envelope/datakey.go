@@ -86,17 +86,23 @@ func unixOrZero(t time.Time) uint64 {
 	return uint64(t.Unix())
 }
 
-// dataKey is a data key in use. It holds no secret bytes but AES's expanded
-// schedule, which is overwritten once nothing refers to the dataKey any more.
+// dataKey is a data key in use. It doesn't hold the secret, but what its purpose
+// needs of it: AES's expanded schedule or the states of HMACs, which are
+// overwritten once nothing refers to the dataKey any more.
 type dataKey struct {
 	id      KeyID
 	scope   Scope
-	rootKey string // the root key that it was loaded under
-	aead    cipher.AEAD
-	prefix  []byte // of the additional data: label, version, key ID, scope
+	purpose Purpose
+	rootKey string          // the root key that it was loaded under
+	aead    cipher.AEAD     // purpose data
+	siv     *primitives.SIV // purpose det
+	indexes *indexKeys      // purpose index
+	prefix  []byte          // of the additional data: label, version, key ID, scope
 
-	openable atomic.Bool // published for opening
-	sealable atomic.Bool // published for sealing
+	openable atomic.Bool  // published for opening
+	sealable atomic.Bool  // published for sealing
+	sets     atomic.Int32 // key sets in use that have it
+	created  time.Time    // of the key store's record, for the keys of a set
 
 	watch     *watch      // set before it is published, as wrapped is
 	wrapped   []byte      // for the watch
@@ -109,25 +115,49 @@ type dataKey struct {
 	seal    *sealing    // nil for a key that only opens; set before it is sealable
 }
 
-// newDataKey derives what opens and seals from the secret, and wipes the
-// secret.
+// newDataKey is newKey for the purpose data.
 func newDataKey(secret []byte, scope Scope) (*dataKey, error) {
+	return newKey(secret, scope, PurposeData)
+}
+
+// newKey derives what a purpose needs from the secret, and wipes the secret.
+func newKey(secret []byte, scope Scope, purpose Purpose) (*dataKey, error) {
 	defer clear(secret)
-	if err := checkKey(secret, scope, PurposeData); err != nil {
+	if err := checkKey(secret, scope, purpose); err != nil {
 		return nil, err
 	}
+	k := &dataKey{id: deriveKeyID(secret, scope, purpose), scope: scope, purpose: purpose}
+	switch purpose {
+	case PurposeData:
+		return k, k.forFields(secret)
+	case PurposeDeterministic:
+		return k, k.forDeterministic(secret)
+	case PurposeIndex:
+		k.indexes = newIndexKeys(secret, scope)
+		// The collector runs this when no cache and no call holds k any more.
+		runtime.AddCleanup(k, (*indexKeys).wipe, k.indexes)
+		return k, nil
+	}
+	return nil, malformed("this release uses no keys of purpose %q", purpose)
+}
+
+// forFields makes k a key that seals and opens fields.
+func (k *dataKey) forFields(secret []byte) error {
+	scope := k.scope
 	gcmKey := derive(secret, "fieldcrypt/v1 aes-256-gcm"+string(scope.canonical()))
 	defer clear(gcmKey)
 	aead, err := primitives.NewGCM(gcmKey)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	k := &dataKey{id: deriveKeyID(secret, scope, PurposeData), scope: scope, aead: aead}
+	k.aead = aead
 	k.prefix = slices.Concat([]byte("fieldcrypt/v1 field"), []byte{version}, k.id[:], scope.canonical())
-	// The collector runs this when no cache and no call holds k any more.
 	runtime.AddCleanup(k, func(aead cipher.AEAD) { primitives.Wipe(aead) }, aead)
-	return k, nil
+	return nil
 }
+
+// name is what the key store has it under.
+func (k *dataKey) name() KeyName { return KeyName{k.scope, k.purpose, k.id} }
 
 // is reports whether the key has this ID, in constant time.
 func (k *dataKey) is(id *KeyID) bool { return subtle.ConstantTimeCompare(k.id[:], id[:]) == 1 }

@@ -482,7 +482,7 @@ func TestScoreboardS6(t *testing.T) {
 	inputs := hostileLengths()
 	for _, rec := range hostileRecords() {
 		measure("loading a record", make([]byte, len(rec.Scope.Tenant)+len(rec.Scope.Class)+len(rec.RootKey)+len(rec.Wrapped)+len(rec.State)+len(rec.Purpose)), func() {
-			_, _ = rings[1].loadRecord(t.Context(), Scope{"acme", DefaultClass}, rec.KeyID, &rec)
+			_, _ = rings[1].loadRecord(t.Context(), KeyName{Scope{"acme", DefaultClass}, PurposeData, rec.KeyID}, &rec)
 		})
 	}
 	seeds(t, func(v *vector) { inputs = append(inputs, v.Envelope, []byte(v.Text), v.Frame) })

@@ -61,6 +61,10 @@ const (
 	// framing included.
 	ReferenceOverhead = fixedHeader + nonceSize + tagSize + 1
 
+	// DeterministicOverhead is what a deterministic envelope adds to a payload,
+	// framing included.
+	DeterministicOverhead = fixedHeader + tagSize + 1
+
 	// MaxInlineOverhead is the most that an inline envelope adds to a payload,
 	// framing included.
 	MaxInlineOverhead = ReferenceOverhead + 2 + maxURI + 2 + maxWrapped
@@ -73,6 +77,14 @@ type header struct {
 	rootKey []byte // inline, and streams that carry their key
 	wrapped []byte
 	body    []byte // what follows the header: nonce, ciphertext and tag in modes 0x01 and 0x02
+}
+
+// purpose is that of the data key that the envelope names.
+func (h *header) purpose() Purpose {
+	if h.mode == ModeDeterministic {
+		return PurposeDeterministic
+	}
+	return PurposeData
 }
 
 // parseHeader reads the header of an envelope of any mode and checks every

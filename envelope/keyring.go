@@ -118,6 +118,7 @@ type KeyRing struct {
 
 	opening     *otter.Cache[KeyID, *dataKey] // a hit counts only if its scope is the caller's
 	sealing     *otter.Cache[Scope, *dataKey]
+	sets        *otter.Cache[setName, *keySet]
 	refused     *otter.Cache[[32]byte, refusal]
 	recordsSeen *otter.Cache[[32]byte, struct{}] // records that were found to open, by Compact
 	drawn       drawnCounts
@@ -166,6 +167,10 @@ func NewKeyRing(provider kmsprovider.Provider, roots RootKeySource, opts *Option
 			e.Value.unpublishSealing()
 			r.unwatch(e.Value, func() *dataKey { k, _ := r.opening.GetEntryQuietly(e.Value.id); return k.Value })
 		},
+	})
+	r.sets = otter.Must(&otter.Options[setName, *keySet]{
+		MaximumSize:      o.CacheSize,
+		OnAtomicDeletion: func(e otter.DeletionEvent[setName, *keySet]) { r.leftCache(e.Value) },
 	})
 	r.refused = otter.Must(&otter.Options[[32]byte, refusal]{MaximumSize: maxRefusals})
 	r.recordsSeen = otter.Must(&otter.Options[[32]byte, struct{}]{MaximumSize: maxRefusals})
@@ -311,9 +316,17 @@ func (r *KeyRing) checkOpen(ctx context.Context, b *Binding, envelope []byte, h 
 	case h.mode == ModeInline && r.opts.Store != nil && !r.opts.AllowInline:
 		return fmt.Errorf("%w: an inline envelope where a key store is configured: set Options.AllowInline while such data is being read", ErrModeNotAllowed)
 	case h.mode != ModeReference && h.mode != ModeInline:
-		return fmt.Errorf("%w: %s envelope where a field is expected", ErrModeNotAllowed, h.mode)
+		return wrongMode(h.mode)
 	}
 	return nil
+}
+
+func wrongMode(m Mode) error {
+	advice := ""
+	if m == ModeDeterministic {
+		advice = ": where the schema says that the field is deterministic, open it with OpenDeterministic"
+	}
+	return fmt.Errorf("%w: %s envelope where a field is expected%s", ErrModeNotAllowed, m, advice)
 }
 
 // Stats counts what a key ring asked of its provider since it was made.
@@ -344,9 +357,11 @@ func (r *KeyRing) Close() error {
 	r.poll.stop()
 	r.opening.InvalidateAll()
 	r.sealing.InvalidateAll()
+	r.sets.InvalidateAll()
 	r.refused.InvalidateAll()
 	r.opening.CleanUp() // their buffers may hold keys until the next upkeep, which may never come
 	r.sealing.CleanUp()
+	r.sets.CleanUp()
 	r.scratch.Store(new(scratchPool))
 	return nil
 }

@@ -241,6 +241,7 @@ func (r *KeyRing) move(ctx context.Context, what string, key KeyName, reason Rea
 			return fail(storeError(err))
 		}
 		r.heedNow(key.ID, to)
+		r.sets.Invalidate(setName{key.Scope, key.Purpose}) // which may be without a key that is resumed
 		return nil
 	}
 	return fail(fmt.Errorf("%w: others change it all the time", ErrConflict))

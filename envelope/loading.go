@@ -16,8 +16,9 @@ import (
 // openingKey returns the key that h names, from the cache or, once for all who
 // ask for it at the same time, from the provider.
 func (r *KeyRing) openingKey(ctx context.Context, scope Scope, h *header) (*dataKey, error) {
+	purpose := h.purpose()
 	id := *h.keyID // a copy: a flight may outlive the call, whose caller may use the envelope's memory again
-	if k, ok := r.opening.GetIfPresent(id); ok && k.scope == scope && k.openable.Load() {
+	if k, ok := r.opening.GetIfPresent(id); ok && k.scope == scope && k.purpose == purpose && k.openable.Load() {
 		if h.mode == ModeInline && string(h.rootKey) != k.rootKey {
 			// The key is known; the root key that these bytes name must be
 			// allowed all the same.
@@ -30,8 +31,8 @@ func (r *KeyRing) openingKey(ctx context.Context, scope Scope, h *header) (*data
 	if err := scope.validate(); err != nil {
 		return nil, err
 	}
-	load := func(ctx context.Context) (*dataKey, error) { return r.loadReference(ctx, scope, id) }
-	flight := "open" + string(scope.canonical()) + string(id[:])
+	load := func(ctx context.Context) (*dataKey, error) { return r.loadReference(ctx, scope, purpose, id) }
+	flight := "open" + string(purpose) + string(scope.canonical()) + string(id[:])
 	if h.mode == ModeInline {
 		// The bytes are part of the flight's name: else an envelope with a
 		// true key ID and a false key could make honest calls fail.
@@ -43,7 +44,7 @@ func (r *KeyRing) openingKey(ctx context.Context, scope Scope, h *header) (*data
 		}
 	}
 	k, err := r.once(ctx, flight, load)
-	if err == nil && (!k.is(&id) || k.scope != scope) { // a fault of ours, which must not open another key's envelope
+	if err == nil && (!k.is(&id) || k.scope != scope || k.purpose != purpose) { // a fault of ours, which must not open another key's envelope
 		return nil, errKeyMismatch
 	}
 	return k, err
@@ -54,20 +55,25 @@ func (r *KeyRing) openingKey(ctx context.Context, scope Scope, h *header) (*data
 // impatience isn't the others' failure; each caller leaves when its own context
 // ends.
 func (r *KeyRing) once(ctx context.Context, flight string, load func(context.Context) (*dataKey, error)) (*dataKey, error) {
+	return onceOf(ctx, r, flight, load)
+}
+
+// onceOf is once for what isn't one key.
+func onceOf[T any](ctx context.Context, r *KeyRing, flight string, load func(context.Context) (T, error)) (none T, err error) {
 	if err := ctx.Err(); err != nil { // else a caller that has left starts a flight for each key that it still wanted
-		return nil, fmt.Errorf("waiting for the data key: %w", err)
+		return none, fmt.Errorf("waiting for the data key: %w", err)
 	}
-	done := r.start(ctx, flight, load)
+	done := startOf(ctx, r, flight, load)
 	late := time.NewTimer(r.opts.LoadTimeout + lateBy)
 	defer late.Stop()
 	select {
 	case res := <-done:
-		k, _ := res.Val.(*dataKey)
-		return k, res.Err
+		v, _ := res.Val.(T)
+		return v, res.Err
 	case <-ctx.Done():
-		return nil, fmt.Errorf("waiting for the data key: %w", ctx.Err())
+		return none, fmt.Errorf("waiting for the data key: %w", ctx.Err())
 	case <-late.C:
-		return nil, fmt.Errorf("%w: no answer within %v, and the provider, the key store or the source of root keys doesn't heed its context", kmsprovider.ErrUnavailable, r.opts.LoadTimeout)
+		return none, fmt.Errorf("%w: no answer within %v, and the provider, the key store or the source of root keys doesn't heed its context", kmsprovider.ErrUnavailable, r.opts.LoadTimeout)
 	}
 }
 
@@ -76,16 +82,21 @@ const lateBy = 5 * time.Second
 
 // start begins a flight that nobody has to wait for.
 func (r *KeyRing) start(ctx context.Context, flight string, load func(context.Context) (*dataKey, error)) <-chan singleflight.Result {
+	return startOf(ctx, r, flight, load)
+}
+
+func startOf[T any](ctx context.Context, r *KeyRing, flight string, load func(context.Context) (T, error)) <-chan singleflight.Result {
+	var none T
 	return r.flights.DoChan(flight, func() (val any, err error) {
 		if !r.begin() {
-			return (*dataKey)(nil), ErrClosed
+			return none, ErrClosed
 		}
 		defer r.running.Done()
 		defer func() {
 			// In this goroutine a panic of a provider or store would end the
 			// process, whoever waits.
 			if p := recover(); p != nil {
-				val, err = (*dataKey)(nil), panicked(kmsprovider.ErrUnavailable, "the provider, the key store or the source of root keys", p)
+				val, err = none, panicked(kmsprovider.ErrUnavailable, "the provider, the key store or the source of root keys", p)
 			}
 		}()
 
@@ -150,28 +161,29 @@ func slow(err error, limit time.Duration) error {
 var errLoadTimeout = errors.New("loading the data key took too long")
 
 // loadReference gets a key from the key store.
-func (r *KeyRing) loadReference(ctx context.Context, scope Scope, id KeyID) (*dataKey, error) {
+func (r *KeyRing) loadReference(ctx context.Context, scope Scope, purpose Purpose, id KeyID) (*dataKey, error) {
 	var rec Record
 	err := caught(ErrStoreUnavailable, "the key store", func() (err error) {
-		rec, err = getForOpening(ctx, r.opts.Store, scope, PurposeData, id)
+		rec, err = getForOpening(ctx, r.opts.Store, scope, purpose, id)
 		return err
 	})
 	if err != nil {
 		return nil, storeError(err)
 	}
-	return r.loadRecord(ctx, scope, id, &rec)
+	return r.loadRecord(ctx, KeyName{scope, purpose, id}, &rec)
 }
 
-// loadRecord unwraps a record that claims to be a given key of a scope, and
-// publishes it for opening.
-func (r *KeyRing) loadRecord(ctx context.Context, scope Scope, id KeyID, rec *Record) (*dataKey, error) {
-	return r.load(ctx, scope, id, rec, false)
+// loadRecord unwraps a record that claims to be a given key, and publishes it for
+// opening.
+func (r *KeyRing) loadRecord(ctx context.Context, name KeyName, rec *Record) (*dataKey, error) {
+	return r.load(ctx, name, rec, false)
 }
 
 // load is loadRecord. With seals, the caller alone will seal with the key;
 // without, one of those that come later may: see search.known.
-func (r *KeyRing) load(ctx context.Context, scope Scope, id KeyID, rec *Record, seals bool) (*dataKey, error) {
-	if rec.KeyID != id || rec.Scope.withDefault() != scope || rec.Purpose != PurposeData {
+func (r *KeyRing) load(ctx context.Context, name KeyName, rec *Record, seals bool) (*dataKey, error) {
+	scope, id := name.Scope, name.ID
+	if rec.KeyID != id || rec.Scope.withDefault() != scope || rec.Purpose != name.Purpose {
 		return nil, errKeyMismatch
 	}
 	if err := rec.readable(); err != nil {
@@ -184,7 +196,7 @@ func (r *KeyRing) load(ctx context.Context, scope Scope, id KeyID, rec *Record, 
 	if err := r.recallRefusal(print, KeyID{}); err != nil {
 		return nil, err
 	}
-	secret, err := r.unwrap(ctx, scope, PurposeData, rec.RootKey, rec.Wrapped)
+	secret, err := r.unwrap(ctx, scope, name.Purpose, rec.RootKey, rec.Wrapped)
 	if err == nil {
 		defer clear(secret)
 		err = rec.verify(secret)
@@ -198,7 +210,13 @@ func (r *KeyRing) load(ctx context.Context, scope Scope, id KeyID, rec *Record, 
 	if seals {
 		print = [32]byte{}
 	}
-	return r.publishOpening(secret, scope, rec.RootKey, rec.Wrapped, print, true)
+	k, err := newKey(secret, scope, name.Purpose)
+	if err != nil {
+		return nil, err
+	}
+	k.record, k.created = print, rec.Created
+	r.publish(k, rec.RootKey, rec.Wrapped, true)
+	return k, nil
 }
 
 // loadInline unwraps the key that an envelope carries.
@@ -224,7 +242,7 @@ func (r *KeyRing) loadInline(ctx context.Context, scope Scope, id KeyID, rootKey
 		return nil, err
 	}
 	defer clear(secret)
-	return r.publishOpening(secret, scope, rootKey, wrapped, [32]byte{}, true)
+	return r.publishOpening(secret, scope, rootKey, wrapped, true)
 }
 
 // inlineSecret unwraps the data key of an inline envelope, which must be the one
@@ -287,15 +305,13 @@ func notAuthentic(err error) error {
 	return err
 }
 
-// publishOpening puts a checked key into the cache, with the print of the key
-// store's record if it may be sealed with later. With unwrapped, its secret
+// publishOpening puts a checked key into the cache. With unwrapped, its secret
 // came from the key service just now; else it was made.
-func (r *KeyRing) publishOpening(secret []byte, scope Scope, rootKey string, wrapped []byte, record [32]byte, unwrapped bool) (*dataKey, error) {
+func (r *KeyRing) publishOpening(secret []byte, scope Scope, rootKey string, wrapped []byte, unwrapped bool) (*dataKey, error) {
 	k, err := newDataKey(secret, scope)
 	if err != nil {
 		return nil, err
 	}
-	k.record = record
 	r.publish(k, rootKey, wrapped, unwrapped)
 	return k, nil
 }

@@ -64,6 +64,7 @@ func (r *KeyRing) askStores() {
 		return
 	}
 	defer r.running.Done()
+	r.renewSets()
 	keys := r.inMemory()
 	for name, group := range r.byStore(keys) {
 		r.askOne(name, group)
@@ -84,10 +85,10 @@ func (r *KeyRing) askStores() {
 	p.timer = time.AfterFunc(r.opts.StorePoll, r.askStores)
 }
 
-// inMemory returns the keys of both caches.
+// inMemory returns the keys of all caches.
 func (r *KeyRing) inMemory() []*dataKey { return slices.Collect(r.cached()) }
 
-// cached goes through the keys of both caches.
+// cached goes through the keys of all caches.
 func (r *KeyRing) cached() iter.Seq[*dataKey] {
 	return func(yield func(*dataKey) bool) {
 		for _, k := range r.opening.All() {
@@ -98,6 +99,13 @@ func (r *KeyRing) cached() iter.Seq[*dataKey] {
 		for _, k := range r.sealing.All() {
 			if !k.openable.Load() && !yield(k) { // else it is among those that open
 				return
+			}
+		}
+		for _, set := range r.sets.All() {
+			for _, k := range set.keys {
+				if !k.openable.Load() && !yield(k) {
+					return
+				}
 			}
 		}
 	}
@@ -204,7 +212,7 @@ func (r *KeyRing) askAbout(g *group) error {
 func (r *KeyRing) compare(ctx context.Context, keys []*dataKey) error {
 	names := make([]KeyName, len(keys))
 	for i, k := range keys {
-		names[i] = KeyName{k.scope, PurposeData, k.id}
+		names[i] = k.name()
 	}
 	var states []State
 	err := caught(ErrStoreUnavailable, "the key store", func() (err error) {
@@ -240,6 +248,10 @@ func (r *KeyRing) heedTombstones(keys []*dataKey) error {
 
 // heed does with a key in memory what its state asks for.
 func (r *KeyRing) heed(k *dataKey, state State) {
+	if k.purpose != PurposeData {
+		r.heedShared(k, state)
+		return
+	}
 	switch state {
 	case StateActive:
 	case StateRetired:

@@ -51,7 +51,7 @@ func TestScoreboardS12(t *testing.T) {
 			scope := place("acme").Scope.withDefault()
 			control[mode] = count(100, func(r *KeyRing) error {
 				if h.mode == ModeReference {
-					_, err := r.loadReference(t.Context(), scope, *h.keyID)
+					_, err := r.loadReference(t.Context(), scope, PurposeData, *h.keyID)
 					return err
 				}
 				_, err := r.loadInline(t.Context(), scope, *h.keyID, string(h.rootKey), h.wrapped, [32]byte{})

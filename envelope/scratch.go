@@ -12,8 +12,10 @@ import (
 // nothing with other calls.
 type scratch struct {
 	key   *dataKey
+	set   *keySet // that was used last
 	share *share
 	aad   []byte
+	det   []byte // additional data of deterministic envelopes
 }
 
 // A share is the messages of a key's budget that one scratch may still seal. It
@@ -60,6 +62,17 @@ func (p *scratchPool) put(s *scratch) {
 			s.hold(nil)
 		} else if !k.used.Load() { // read by many, written by one
 			k.used.Store(true)
+		}
+	}
+	if set := s.set; set != nil {
+		if !set.current.Load() {
+			s.set = nil
+		} else {
+			for _, k := range set.keys {
+				if !k.used.Load() {
+					k.used.Store(true)
+				}
+			}
 		}
 	}
 	p.pool.Put(s)

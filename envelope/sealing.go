@@ -190,12 +190,12 @@ func (r *KeyRing) next(ctx context.Context, scope Scope, old *dataKey) (*dataKey
 
 // nextInline makes a data key without a store, to follow old or, to rotate, any.
 func (r *KeyRing) nextInline(ctx context.Context, scope Scope, old *dataKey, rotate bool) (*dataKey, error) {
-	made, err := r.generate(ctx, scope)
+	made, err := r.generate(ctx, scope, PurposeData)
 	if err != nil {
 		return nil, err
 	}
 	defer made.Wipe()
-	k, err := r.publishOpening(made.Plaintext, scope, made.RootKey, made.Wrapped, [32]byte{}, false)
+	k, err := r.publishOpening(made.Plaintext, scope, made.RootKey, made.Wrapped, false)
 	if err != nil {
 		return nil, err
 	}
@@ -207,13 +207,13 @@ func (r *KeyRing) nextInline(ctx context.Context, scope Scope, old *dataKey, rot
 
 // generate asks the provider for a data key, and holds the answer to the
 // format.
-func (r *KeyRing) generate(ctx context.Context, scope Scope) (kmsprovider.DataKey, error) {
+func (r *KeyRing) generate(ctx context.Context, scope Scope, purpose Purpose) (kmsprovider.DataKey, error) {
 	keys, err := r.rootKeysFor(scope)
 	if err != nil {
 		return kmsprovider.DataKey{}, err
 	}
 	r.stats.generate.Add(1)
-	made, err := r.provider.GenerateDataKey(ctx, keys.Seal, encryptionContext(scope, PurposeData))
+	made, err := r.provider.GenerateDataKey(ctx, keys.Seal, encryptionContext(scope, purpose))
 	if err != nil {
 		return kmsprovider.DataKey{}, err
 	}

@@ -29,19 +29,20 @@ const (
 // A search is for the key that a scope is sealed with, in the key store.
 type search struct {
 	*KeyRing
-	scope  Scope
-	before *dataKey // what the scope was sealed with when the search began
-	rotate bool     // what is found takes the place of any other key
+	scope   Scope
+	purpose Purpose
+	before  *dataKey // what the scope was sealed with when the search began
+	rotate  bool     // what is found takes the place of any other key
 }
 
 func (r *KeyRing) searchFor(scope Scope) *search {
 	before, _ := r.sealing.GetIfPresent(scope)
-	return &search{KeyRing: r, scope: scope, before: before}
+	return &search{KeyRing: r, scope: scope, purpose: PurposeData, before: before}
 }
 
 // active returns the scope's active key, or makes the first one.
 func (s *search) active(ctx context.Context) (*dataKey, error) {
-	rec, err := s.opts.Store.Active(ctx, s.scope, PurposeData)
+	rec, err := s.opts.Store.Active(ctx, s.scope, s.purpose)
 	switch {
 	case errors.Is(err, ErrKeyNotFound):
 		return s.next(ctx, KeyID{})
@@ -69,7 +70,7 @@ func (s *search) use(ctx context.Context, rec *Record) (*dataKey, error) {
 	}
 	k, err := s.known(ctx, rec)
 	if k == nil && err == nil {
-		k, err = s.load(ctx, s.scope, rec.KeyID, rec, true)
+		k, err = s.load(ctx, KeyName{s.scope, s.purpose, rec.KeyID}, rec, s.purpose == PurposeData)
 	}
 	if err != nil {
 		return nil, err
@@ -83,7 +84,7 @@ func (s *search) use(ctx context.Context, rec *Record) (*dataKey, error) {
 // with isn't replaced under those who use it.
 func (s *search) known(ctx context.Context, rec *Record) (*dataKey, error) {
 	k, ok := s.opening.GetIfPresent(rec.KeyID)
-	if !ok || !k.openable.Load() || k.scope != s.scope || rec.Scope.withDefault() != s.scope || rec.Purpose != PurposeData ||
+	if !ok || !k.openable.Load() || k.scope != s.scope || rec.Scope.withDefault() != s.scope || rec.Purpose != s.purpose || k.purpose != s.purpose ||
 		k.record != recordPrint(s.scope, rec) {
 		return nil, nil
 	}
@@ -93,7 +94,7 @@ func (s *search) known(ctx context.Context, rec *Record) (*dataKey, error) {
 	if err := s.buried(ctx, k.id); err != nil {
 		return nil, err
 	}
-	if !k.adopted.CompareAndSwap(false, true) {
+	if s.purpose == PurposeData && !k.adopted.CompareAndSwap(false, true) {
 		return nil, nil
 	}
 	return k, nil
@@ -102,6 +103,9 @@ func (s *search) known(ctx context.Context, rec *Record) (*dataKey, error) {
 // adopt seals with k from now on. The record's dates and budget are authentic.
 // Fresh says that this process has just made the key.
 func (s *search) adopt(ctx context.Context, k *dataKey, rec *Record, fresh bool) (*dataKey, error) {
+	if s.purpose != PurposeData { // its messages aren't counted, and it has no end
+		return k, nil
+	}
 	switch {
 	case rec.NotAfter.IsZero():
 		return nil, malformed("the record of key %s has no end: it can't seal", rec.KeyID)
@@ -150,7 +154,7 @@ func (r *KeyRing) leaseMore(ctx context.Context, k *dataKey, fresh bool) (bool, 
 func (s *search) next(ctx context.Context, previous KeyID) (*dataKey, error) {
 	holder, wait := rand.Text(), claimPollLeast
 	for spent := 0; ; {
-		won, err := s.opts.Store.Claim(ctx, s.scope, PurposeData, holder, claimLease)
+		won, err := s.opts.Store.Claim(ctx, s.scope, s.purpose, holder, claimLease)
 		if err != nil {
 			return nil, storeError(err)
 		}
@@ -181,7 +185,7 @@ func (s *search) next(ctx context.Context, previous KeyID) (*dataKey, error) {
 func (s *search) release(ctx context.Context, holder string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
 	defer cancel()
-	_ = s.opts.Store.Release(ctx, s.scope, PurposeData, holder)
+	_ = s.opts.Store.Release(ctx, s.scope, s.purpose, holder)
 }
 
 // keepClaim renews the claim until the returned function is called, so that
@@ -198,7 +202,7 @@ func (s *search) keepClaim(ctx context.Context, holder string) (stop func()) {
 			case <-tick.C:
 				// What fails here is tried again.
 				_ = caught(ErrStoreUnavailable, "the key store", func() error {
-					_, err := s.opts.Store.Claim(ctx, s.scope, PurposeData, holder, claimLease)
+					_, err := s.opts.Store.Claim(ctx, s.scope, s.purpose, holder, claimLease)
 					return err
 				})
 			case <-ctx.Done():
@@ -214,7 +218,7 @@ var errNotYet = errors.New("data key not made yet")
 
 // claimed is one attempt at the key that follows previous.
 func (s *search) claimed(ctx context.Context, previous *KeyID, won bool, holder string) (*dataKey, error) {
-	rec, err := s.opts.Store.Active(ctx, s.scope, PurposeData)
+	rec, err := s.opts.Store.Active(ctx, s.scope, s.purpose)
 	switch {
 	case err != nil && !errors.Is(err, ErrKeyNotFound):
 		return nil, storeError(err)
@@ -233,7 +237,7 @@ func (s *search) claimed(ctx context.Context, previous *KeyID, won bool, holder 
 	// The claim ran out while this process was held up, and another one made
 	// the key. One look, not a loop: a store that contradicts itself must not
 	// cost one key after the other.
-	rec, again := s.opts.Store.Active(ctx, s.scope, PurposeData)
+	rec, again := s.opts.Store.Active(ctx, s.scope, s.purpose)
 	if again != nil || rec.KeyID == *previous {
 		return nil, err
 	}
@@ -243,7 +247,7 @@ func (s *search) claimed(ctx context.Context, previous *KeyID, won bool, holder 
 // make asks for a data key and stores it before anything is sealed with it.
 func (s *search) make(ctx context.Context, previous KeyID, holder string) (*dataKey, error) {
 	stop := s.keepClaim(ctx, holder)
-	made, err := s.generate(ctx, s.scope)
+	made, err := s.generate(ctx, s.scope, s.purpose)
 	stop()
 	if err != nil {
 		return nil, err
@@ -251,17 +255,23 @@ func (s *search) make(ctx context.Context, previous KeyID, holder string) (*data
 	defer made.Wipe()
 	now := time.Now().Truncate(time.Second)
 	rec := &Record{
-		KeyID: deriveKeyID(made.Plaintext, s.scope, PurposeData), Scope: s.scope, Purpose: PurposeData,
-		RootKey: made.RootKey, Wrapped: made.Wrapped, State: StateActive,
-		Created: now, NotAfter: now.Add(s.opts.KeyAge).Truncate(time.Second), Budget: s.opts.MessageBudget,
+		KeyID: deriveKeyID(made.Plaintext, s.scope, s.purpose), Scope: s.scope, Purpose: s.purpose,
+		RootKey: made.RootKey, Wrapped: made.Wrapped, State: StateActive, Created: now,
 	}
-	rec.Tag = recordTag(made.Plaintext, s.scope, PurposeData, rec.Created, rec.NotAfter, rec.Budget)
-	k, err := newDataKey(made.Plaintext, s.scope) // before the store is asked, since that wipes the secret
+	if s.purpose == PurposeData {
+		rec.NotAfter, rec.Budget = now.Add(s.opts.KeyAge).Truncate(time.Second), s.opts.MessageBudget
+	}
+	rec.Tag = recordTag(made.Plaintext, s.scope, s.purpose, rec.Created, rec.NotAfter, rec.Budget)
+	k, err := newKey(made.Plaintext, s.scope, s.purpose) // before the store is asked, since that wipes the secret
 	if err != nil {
 		return nil, err
 	}
 	if err := s.opts.Store.Activate(ctx, *rec, previous); err != nil {
 		return nil, storeError(err)
+	}
+	k.created = rec.Created
+	if s.purpose != PurposeData {
+		k.record = recordPrint(s.scope, rec) // so that its set finds it
 	}
 	s.publish(k, made.RootKey, made.Wrapped, false)
 	return s.adopt(ctx, k, rec, true)

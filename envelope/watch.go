@@ -30,8 +30,7 @@ type watch struct {
 	ended   atomic.Bool // its keys are to be dropped, also those that come late
 
 	// Under watches.mu:
-	scope Scope // of the data key that is unwrapped again
-	id    KeyID
+	key   KeyName // of the data key that is unwrapped again
 	wrap  []byte
 	last  weak.Pointer[dataKey] // that came under it
 	good  time.Time             // of the last yes
@@ -69,7 +68,7 @@ func (r *KeyRing) watchOver(k *dataKey, wrapped []byte, unwrapped bool) {
 		r.watches.byName[name] = w
 	}
 	k.wrapped = slices.Clone(wrapped)
-	w.scope, w.id, w.wrap, w.last = k.scope, k.id, k.wrapped, weak.Make(k)
+	w.key, w.wrap, w.last = k.name(), k.wrapped, weak.Make(k)
 	back := false
 	if unwrapped {
 		w.good = time.Now()
@@ -106,7 +105,7 @@ func (r *KeyRing) check(w *watch) {
 		r.watches.mu.Unlock()
 		return
 	}
-	scope, id, wrapped, until := w.scope, w.id, w.wrap, w.good.Add(r.longest())
+	name, wrapped, until := w.key, w.wrap, w.good.Add(r.longest())
 	turns := r.checks
 	if w.away != nil { // those that wait for an answer in vain keep no others waiting
 		turns = r.awayChecks
@@ -118,9 +117,9 @@ func (r *KeyRing) check(w *watch) {
 		r.end(w)
 		return
 	}
-	err := r.ask(turns, w.rootKey, scope, id, wrapped, until)
+	err := r.ask(turns, w.rootKey, name, wrapped, until)
 	if _, ours := errors.AsType[*scopeError](err); ours {
-		err = r.askForOthers(turns, w, scope, err, until)
+		err = r.askForOthers(turns, w, name.Scope, err, until)
 	}
 	if r.closed.Err() != nil {
 		return
@@ -137,7 +136,7 @@ func (r *KeyRing) check(w *watch) {
 		}
 	case isNo(err):
 		r.end(w)
-		r.tell(Event{Kind: RootKeyRefused, RootKey: w.rootKey, Scope: scope, KeyID: id, Err: err})
+		r.tell(Event{Kind: RootKeyRefused, RootKey: w.rootKey, Scope: name.Scope, KeyID: name.ID, Err: err})
 	case !time.Now().Before(until):
 		r.end(w)
 		r.tell(Event{Kind: GraceEnded, RootKey: w.rootKey, Err: err})
@@ -164,7 +163,7 @@ func isNo(err error) bool {
 }
 
 // ask unwraps a data key again and forgets it.
-func (r *KeyRing) ask(turns chan struct{}, rootKey string, scope Scope, id KeyID, wrapped []byte, until time.Time) error {
+func (r *KeyRing) ask(turns chan struct{}, rootKey string, name KeyName, wrapped []byte, until time.Time) error {
 	select {
 	case turns <- struct{}{}:
 		defer func() { <-turns }()
@@ -174,12 +173,12 @@ func (r *KeyRing) ask(turns chan struct{}, rootKey string, scope Scope, id KeyID
 	ctx, cancel := context.WithTimeout(r.closed, max(min(checkTime, r.opts.LoadTimeout, time.Until(until)), leastRetry))
 	defer cancel()
 	return caught(kmsprovider.ErrUnavailable, "the provider or the source of root keys", func() error {
-		secret, err := r.unwrap(ctx, scope, PurposeData, rootKey, wrapped)
+		secret, err := r.unwrap(ctx, name.Scope, name.Purpose, rootKey, wrapped)
 		if err != nil {
 			return err
 		}
 		defer clear(secret)
-		if deriveKeyID(secret, scope, PurposeData) != id {
+		if deriveKeyID(secret, name.Scope, name.Purpose) != name.ID {
 			return errKeyMismatch
 		}
 		return nil
@@ -206,10 +205,10 @@ func (r *KeyRing) askForOthers(turns chan struct{}, w *watch, scope Scope, err e
 			return err
 		}
 		scope = next.scope
-		err = r.ask(turns, w.rootKey, scope, next.id, next.wrapped, until)
+		err = r.ask(turns, w.rootKey, next.name(), next.wrapped, until)
 		if _, ours := errors.AsType[*scopeError](err); !ours {
 			r.watches.mu.Lock()
-			w.scope, w.id, w.wrap = next.scope, next.id, next.wrapped
+			w.key, w.wrap = next.name(), next.wrapped
 			r.watches.mu.Unlock()
 			return err
 		}
@@ -290,7 +289,7 @@ func (r *KeyRing) end(w *watch) {
 	}
 }
 
-// drop takes a key out of both caches.
+// drop takes a key out of all caches.
 func (r *KeyRing) drop(k *dataKey) {
 	k.openable.Store(false)
 	if now, ok := r.opening.GetEntryQuietly(k.id); ok && now.Value == k {
@@ -299,6 +298,7 @@ func (r *KeyRing) drop(k *dataKey) {
 	if k.sealable.Load() { // and so k.seal is set
 		r.endSealing(k)
 	}
+	r.forget(k)
 }
 
 // serves notes that k opens or seals from now on. Whoever calls it looks at the
@@ -321,8 +321,8 @@ func (r *KeyRing) unwatch(k *dataKey, other func() *dataKey) {
 	defer r.watches.mu.Unlock()
 	w := k.watch
 	switch {
-	case k.openable.Load() || k.sealable.Load() || r.watches.byName[w.name] != w || w.last != weak.Make(k):
-	case same != nil && same != k && same.watch == w && (same.openable.Load() || same.sealable.Load()):
+	case k.openable.Load() || k.sealable.Load() || k.sets.Load() > 0 || r.watches.byName[w.name] != w || w.last != weak.Make(k):
+	case same != nil && same != k && same.watch == w && (same.openable.Load() || same.sealable.Load() || same.sets.Load() > 0):
 		w.last = weak.Make(same)
 	default:
 		w.ended.Store(true)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash"
 	"reflect"
+	"unsafe"
 )
 
 // mostDerived is RFC 5869's bound on what one derivation returns.
@@ -62,6 +63,7 @@ func MAC(key, message []byte) [sha256.Size]byte {
 type mac struct {
 	hash.Hash
 	digests []hash.Hash // that it is made of
+	ready   bool        // was reset once
 }
 
 func newMAC(key []byte) *mac {
@@ -72,6 +74,39 @@ func newMAC(key []byte) *mac {
 		return d
 	}, key)
 	return m
+}
+
+// Reset goes back to the key. The first time, HMAC puts the states of its digests
+// in the place of the key with a pad over it, which nobody would overwrite later.
+func (m *mac) Reset() {
+	if m.ready {
+		m.Hash.Reset()
+		return
+	}
+	before := m.pads()
+	m.Hash.Reset()
+	m.ready = true
+	for i, now := range m.pads() {
+		if unsafe.SliceData(before[i]) != unsafe.SliceData(now) {
+			clear(before[i])
+		}
+	}
+}
+
+// pads are what HMAC keeps of its key, as in [Wipe] only where that is known.
+func (m *mac) pads() (found [2][]byte) {
+	v := reflect.ValueOf(m.Hash)
+	if v.Kind() != reflect.Pointer || fipsPackage(v.Type().Elem()) != "hmac" {
+		return found
+	}
+	n := 0
+	for _, f := range v.Elem().Fields() {
+		if f.Type() == reflect.TypeFor[[]byte]() && n < len(found) {
+			found[n] = f.Bytes()
+			n++
+		}
+	}
+	return found
 }
 
 // wipe overwrites the digests, which keep the end of what they were given, and
@@ -85,13 +120,7 @@ func (m *mac) wipe() {
 		_, _ = d.Write(zeros[1:])
 		d.Reset()
 	}
-	v := reflect.ValueOf(m.Hash)
-	if v.Kind() != reflect.Pointer || fipsPackage(v.Type().Elem()) != "hmac" {
-		return
-	}
-	for _, f := range v.Elem().Fields() {
-		if f.Type() == reflect.TypeFor[[]byte]() {
-			clear(f.Bytes())
-		}
+	for _, pad := range m.pads() {
+		clear(pad)
 	}
 }

@@ -1,9 +1,10 @@
-// Package primitives is all the cryptography that a field's envelope stands
-// on: HKDF-SHA256, HMAC-SHA256 and AES-256-GCM, with the parameters of format
-// version 1 and from the standard library. It is apart from package envelope so
+// Package primitives is all the cryptography that a field's envelope and a blind
+// index stand on, with the parameters of format version 1: HKDF-SHA256,
+// HMAC-SHA256 and AES-256-GCM from the standard library, and AES-SIV from Tink. It is apart from package envelope so
 // that public test vectors reach the very functions that envelopes use.
 //
-// All functions are safe for concurrent use and approved under FIPS 140-3.
+// All functions are safe for concurrent use and, save AES-SIV, approved under FIPS
+// 140-3.
 package primitives
 
 import (

@@ -15,7 +15,10 @@ import (
 // schedule returns the memory that Wipe is to overwrite.
 func schedule(t *testing.T, c any) []byte {
 	t.Helper()
-	v := reflect.ValueOf(c)
+	v, ok := c.(reflect.Value)
+	if !ok {
+		v = reflect.ValueOf(c)
+	}
 	if v.Kind() == reflect.Struct {
 		v = v.Field(0)
 	}
