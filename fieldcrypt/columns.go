@@ -12,7 +12,8 @@ import (
 // one record of a type with plain Go fields, by field name as in
 // "Contacts.phone": an envelope in binary form, or in text form where the tag
 // says text, which SQLite's text columns take as a string only. A nil entry is
-// NULL.
+// NULL. The tag of a blind index is there by its column's name, as in
+// "email_tag"; DecryptColumns has no use for it.
 type Columns map[string][]byte
 
 // EncryptColumns is Encrypt for a type whose marked fields are plain strings
@@ -81,6 +82,16 @@ func (h *handle) encryptColumns(ctx context.Context, w *work, record unsafe.Poin
 			return nil, h.failed(0, m.label, err)
 		}
 		w.seal.add(&job{field: m, origin: h.originFor(&w.at, m.class)}, &m.name, frame, nil)
+		if m.indexed {
+			w.sources = append(w.sources, source{field: m, frame: frame, open: -1})
+		}
+	}
+	h.gatherIndexes(w, 0, 0, func(x *indexed) (*BlindIndex, map[string]any) { return (*BlindIndex)(x.in(record)), nil })
+	if err := h.makeIndexes(ctx, w); err != nil {
+		return nil, err
+	}
+	for i := range w.indexes {
+		columns[h.plan.indexes[w.indexes[i].of].column] = w.indexes[i].made.tag
 	}
 	if err := h.sealAll(ctx, &w.seal); err != nil {
 		return nil, err
@@ -101,7 +112,7 @@ func (h *handle) encryptColumns(ctx context.Context, w *work, record unsafe.Poin
 
 func (h *handle) decryptColumns(ctx context.Context, w *work, record unsafe.Pointer, columns Columns) error {
 	for name := range columns {
-		if _, known := h.plan.names[name]; !known {
+		if _, known := h.plan.names[name]; !known && !h.plan.hasIndex(name) {
 			return fmt.Errorf("fieldcrypt: DecryptColumns of %s: %.80q isn't one of its marked fields", h.plan.typ, name)
 		}
 	}

@@ -53,13 +53,15 @@ func (c ColumnDef) String() string {
 }
 
 // ColumnDefs returns the definitions of the marked columns of T, in the order of
-// its fields, those of [Fields] maps last. The sizes are exact for the tags'
+// its fields, then those of blind indexes and of [Fields] maps. The sizes are exact for the tags'
 // max and pad options, and for fields without max those of Options.MaxValue.
 // Maps of other types have no column.
 func (r *Records[T]) ColumnDefs(d Dialect) ([]ColumnDef, error) { return r.of().columns(d) }
 
-// DDL returns the statements that add the marked columns of T to a table, each
-// ending in a semicolon and a new line. The table's name may have a schema's
+// DDL returns the statements that add the marked columns of T to a table, and a
+// database index for each blind index, after the tenant where T has one: each
+// ends in a semicolon and a new line. Name the tenant's column as ColumnDefs
+// names those of fields. The table's name may have a schema's
 // and a dot before it.
 func (r *Records[T]) DDL(d Dialect, table string) (string, error) { return r.of().ddl(d, table) }
 
@@ -75,6 +77,18 @@ func (h *handle) ddl(d Dialect, table string) (string, error) {
 	var b strings.Builder
 	for _, c := range columns {
 		fmt.Fprintf(&b, "ALTER TABLE %s ADD COLUMN %s;\n", quoted, c)
+	}
+	for i := range h.plan.indexes {
+		x := &h.plan.indexes[i]
+		name := table[strings.LastIndex(table, ".")+1:] + "_" + x.column
+		if err := checkIdentifier("index", name); err != nil {
+			return "", fmt.Errorf("fieldcrypt: DDL: %w: shorten the column with the option column=", err)
+		}
+		columns := d.quote(x.column)
+		if h.plan.owner != "" {
+			columns = d.quote(h.plan.owner) + ", " + columns
+		}
+		fmt.Fprintf(&b, "CREATE INDEX %s ON %s (%s);\n", d.quote(name), quoted, columns)
 	}
 	return b.String(), nil
 }
@@ -118,6 +132,20 @@ func (h *handle) columns(d Dialect) ([]ColumnDef, error) {
 			return nil, err
 		}
 	}
+	for i := range h.plan.indexes {
+		x := &h.plan.indexes[i]
+		c := ColumnDef{Size: x.ring.TagSize()}
+		if x.text {
+			c.Size = x.ring.TextLen()
+			c.Type = d.textType(c.Size)
+		} else {
+			c.Type = d.binaryType(c.Size)
+		}
+		c.Check = d.indexCheck(d.quote(x.column), x)
+		if err := add(&marked{label: x.label, column: x.column, goName: x.goName}, c); err != nil {
+			return nil, err
+		}
+	}
 	for i := range h.plan.custom {
 		m := &h.plan.custom[i]
 		if !m.isJSON {
@@ -141,6 +169,10 @@ func (h *handle) forms(m *marked) []form {
 		least, most = m.kind.size, m.kind.size
 	}
 	least, most = m.pad.size(1+least), m.pad.size(1+most)
+	if m.deterministic {
+		const overhead = envelope.DeterministicOverhead - 1
+		return []form{{envelope.ModeDeterministic, least + overhead, most + overhead}}
+	}
 	forms := make([]form, len(h.crypt.modes))
 	for i, mode := range h.crypt.modes {
 		// The overheads count the frame's first byte, which the frame has

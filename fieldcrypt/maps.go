@@ -49,7 +49,11 @@ func ForMaps(c *Crypt, s *Schema, module string) (*Maps, error) {
 	if err != nil {
 		return nil, fmt.Errorf("fieldcrypt: ForMaps: %w", err)
 	}
-	return &Maps{handle{crypt: c, plan: &p.plan, migrating: c.counting(&p.plan)}, p}, nil
+	h := handle{crypt: c, plan: &p.plan, migrating: c.counting(&p.plan)}
+	if err := h.resolve(); err != nil {
+		return nil, err
+	}
+	return &Maps{h, p}, nil
 }
 
 // ForTenant returns a handle for the records of one tenant, which shares all
@@ -90,11 +94,13 @@ func (m *Maps) Encrypt(ctx context.Context, records ...map[string]any) error {
 			return m.isNil("Encrypt", row)
 		}
 		m.locate(w, record)
+		first := len(w.sources)
 		for i := range m.module.fields {
 			if err := m.gatherPlain(w, &docs, i, row, record); err != nil {
 				return err
 			}
 		}
+		m.gatherIndexes(w, row, first, func(*indexed) (*BlindIndex, map[string]any) { return nil, record })
 	}
 	if err := m.seal(ctx, w); err != nil {
 		return err

@@ -117,7 +117,7 @@ func TestSchemaIsPublished(t *testing.T) {
 		return names
 	}
 	require.ElementsMatch(t, append(members(reflect.TypeFor[fieldcrypt.Schema]()), "$schema"), append(keys(published.Properties), "$schema"))
-	for name, typ := range map[string]reflect.Type{"module": reflect.TypeFor[fieldcrypt.Module](), "field": reflect.TypeFor[fieldcrypt.SchemaField]()} {
+	for name, typ := range map[string]reflect.Type{"module": reflect.TypeFor[fieldcrypt.Module](), "field": reflect.TypeFor[fieldcrypt.SchemaField](), "index": reflect.TypeFor[fieldcrypt.SchemaIndex]()} {
 		def := published.Defs[name]
 		require.ElementsMatch(t, members(typ), keys(def.Properties), name)
 		require.NotNil(t, def.AdditionalProperties)

@@ -2,6 +2,7 @@ package fieldcrypt
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 )
@@ -117,6 +118,7 @@ func (d *differences) modules(old, next *Module) {
 		delete(fields, f.Name)
 		d.fields(was, f, classOf(old, was), classOf(next, f))
 	}
+	d.indexes(old, next)
 	for i := range old.Fields {
 		if f := &old.Fields[i]; fields[f.Name] != nil {
 			d.field = f.Name
@@ -128,6 +130,9 @@ func (d *differences) modules(old, next *Module) {
 func (d *differences) fields(old, next *SchemaField, oldClass, nextClass string) {
 	if old.Type != next.Type {
 		d.add(fmt.Sprintf("the type is %s, was %s", next.Type, old.Type), Refused, "a value opens as the type that it was sealed as: add a field of another name")
+	}
+	if old.Deterministic != next.Deterministic {
+		d.add("it is sealed in another way (deterministic)", Refused, "what is stored could not be opened: add a field of another name, and move the values")
 	}
 	if oldClass != nextClass {
 		d.add(fmt.Sprintf("the class is %s, was %s", nextClass, oldClass), NeedsSweep, rebind+"; "+bothTimes)
@@ -151,6 +156,31 @@ func (d *differences) fields(old, next *SchemaField, oldClass, nextClass string)
 	d.migrations(old.MigratingUntil, next.MigratingUntil)
 	if next.Required && !old.Required {
 		d.add("it is required", Safe, "records without it can't be encrypted")
+	}
+}
+
+// indexes tells of blind indexes, which are known by their columns.
+func (d *differences) indexes(old, next *Module) {
+	d.field = ""
+	byColumn := map[string]*SchemaIndex{}
+	for i := range old.Indexes {
+		byColumn[old.Indexes[i].Column] = &old.Indexes[i]
+	}
+	for i := range next.Indexes {
+		x := &next.Indexes[i]
+		was := byColumn[x.Column]
+		delete(byColumn, x.Column)
+		switch {
+		case was == nil:
+			d.add(fmt.Sprintf("the blind index %s is new", x.Column), NeedsSweep, "reindex, and search by it alone once that is proved complete")
+		case !reflect.DeepEqual(was, x):
+			d.add(fmt.Sprintf("the blind index %s is another one", x.Column), Refused, "searches would miss what is stored: add an index with a column and version of its own, reindex, then drop this one")
+		}
+	}
+	for i := range old.Indexes {
+		if x := &old.Indexes[i]; byColumn[x.Column] != nil {
+			d.add(fmt.Sprintf("the blind index %s is gone", x.Column), Safe, "drop its column, which still tells what is equal")
+		}
 	}
 }
 

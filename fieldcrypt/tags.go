@@ -25,6 +25,7 @@ const (
 	markType               // "unbound" and "class=…" on a blank field: about the whole type
 	markField              // "Module.field": a sensitive field
 	markCustom             // "Module.prefix.*": a map of sensitive fields
+	markIndex              // "index=Module.field": a blind index
 )
 
 // A tag is a parsed `fieldcrypt:"…"` struct tag.
@@ -40,8 +41,10 @@ type tag struct {
 	max    int    // bytes of payload; 0 when the tag names none
 	column string // "" when the tag names none
 
-	migrating bool
-	migration migration // of until
+	deterministic bool
+	index         indexTagging
+	migrating     bool
+	migration     migration // of until
 }
 
 // maxMax is the largest limit of a value. A padded frame of the longest payload
@@ -152,6 +155,11 @@ func parseTag(text string, blank bool) (tag, error) {
 			return tag{}, fmt.Errorf("tag %q: %w", text, err)
 		}
 	}
+	if t.mark == markIndex {
+		if err := t.index.whole(); err != nil {
+			return tag{}, fmt.Errorf("tag %q: %w", text, err)
+		}
+	}
 	if err := t.checkMigrating(); err != nil {
 		return tag{}, fmt.Errorf("tag %q: %w", text, err)
 	}
@@ -173,6 +181,10 @@ func (t *tag) parseMark(word string) error {
 		return errors.New("\"unbound\" is about the whole type: put it on a blank field, `_ struct{}`")
 	case "":
 		return errors.New("it names no field: write \"Module.field\", \"id\", \"tenant\" or \"-\"")
+	}
+	if of, ok := strings.CutPrefix(word, "index="); ok {
+		t.mark = markIndex
+		return t.index.parseFields(of)
 	}
 	module, name, ok := strings.Cut(word, ".")
 	if !ok {
@@ -198,18 +210,24 @@ func (t *tag) parseMark(word string) error {
 
 func (t *tag) parseOption(option string) error {
 	name, value, valued := strings.Cut(option, "=")
+	if t.mark == markIndex && valued && name != "column" {
+		return t.index.parseOption(name, value)
+	}
 	switch {
-	case name == "text" && !valued, name == "class" && valued, name == "pad" && valued, name == "max" && valued, name == "column" && valued, name == "migrating" && !valued, name == "until" && valued:
+	case name == "text" && !valued, name == "deterministic" && !valued, name == "class" && valued, name == "pad" && valued, name == "max" && valued, name == "column" && valued, name == "migrating" && !valued, name == "until" && valued:
 	case option == "":
 		return errors.New("an empty option: there is a comma too many")
-	case name == "text" || name == "migrating":
+	case name == "text" || name == "deterministic" || name == "migrating":
 		return fmt.Errorf("option %q takes no value", name)
 	case name == "class" || name == "pad" || name == "max" || name == "column" || name == "until":
 		return fmt.Errorf("option %q needs a value: write %q", name, name+"=…")
 	default:
-		return fmt.Errorf("unknown option %q: there are text, class=, pad=, max=, column=, migrating and until=", option)
+		return fmt.Errorf("unknown option %q: there are text, class=, pad=, max=, column=, deterministic, migrating and until=", option)
 	}
-	if t.mark != markField && t.mark != markCustom && (t.mark != markType || name != "class") {
+	if t.mark == markIndex && name != "text" && name != "column" {
+		return fmt.Errorf("option %q doesn't belong on a blind index: %s", name, indexOptions)
+	}
+	if t.mark != markIndex && t.mark != markField && t.mark != markCustom && (t.mark != markType || name != "class") {
 		return fmt.Errorf("option %q doesn't belong here: it is for sensitive fields", name)
 	}
 	if t.mark == markCustom && name == "column" {
@@ -217,6 +235,14 @@ func (t *tag) parseOption(option string) error {
 	}
 	again := fmt.Errorf("option %q comes twice", name)
 	switch name {
+	case "deterministic":
+		if t.deterministic {
+			return again
+		}
+		if t.mark == markCustom {
+			return errors.New("option \"deterministic\" doesn't belong on a map: a field that is looked up has a column of its own")
+		}
+		t.deterministic = true
 	case "text":
 		if t.text {
 			return again
@@ -306,6 +332,8 @@ func (t tag) String() string {
 		parts = append(parts, t.module+"."+t.name)
 	case markCustom:
 		parts = append(parts, t.module+"."+t.name+"*")
+	case markIndex:
+		parts = append(parts, t.index.options()...)
 	}
 	if t.unbound {
 		parts = append(parts, "unbound")
@@ -324,6 +352,9 @@ func (t tag) String() string {
 	}
 	if t.column != "" {
 		parts = append(parts, "column="+t.column)
+	}
+	if t.deterministic {
+		parts = append(parts, "deterministic")
 	}
 	if t.migrating {
 		parts = append(parts, "migrating")
