@@ -61,6 +61,10 @@ const (
 	// framing included.
 	ReferenceOverhead = fixedHeader + nonceSize + tagSize + 1
 
+	// DeterministicOverhead is what a deterministic envelope adds to a payload,
+	// framing included.
+	DeterministicOverhead = fixedHeader + tagSize + 1
+
 	// MaxInlineOverhead is the most that an inline envelope adds to a payload,
 	// framing included.
 	MaxInlineOverhead = ReferenceOverhead + 2 + maxURI + 2 + maxWrapped

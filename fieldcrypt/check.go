@@ -68,6 +68,24 @@ func (d Dialect) textCheck(column string, forms []form) string {
 	}))
 }
 
+// indexCheck lets only tags of the blind index's length pass.
+func (d Dialect) indexCheck(column string, x *indexed) string {
+	length := "octet_length(" + column + ")"
+	if d == SQLite {
+		length = "length(CAST(" + column + " AS BLOB))"
+	}
+	if !x.text {
+		typed := ""
+		if d == SQLite {
+			typed = "typeof(" + column + ") = 'blob' AND "
+		}
+		return unlessNull(column, fmt.Sprintf("%s%s = %d", typed, length, x.ring.TagSize()))
+	}
+	start := string(x.ring.AppendText(nil, make([]byte, x.ring.TagSize())))
+	start = start[:strings.IndexByte(start, '.')+1]
+	return unlessNull(column, fmt.Sprintf("substr(%s, 1, %d) = '%s' AND %s = %d", column, len(start), start, length, x.ring.TextLen()))
+}
+
 // oneOf joins what all forms have in common, if anything, and a condition for
 // each of them.
 func oneOf(and string, forms []form, condition func(*form) string) string {

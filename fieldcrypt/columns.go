@@ -12,7 +12,8 @@ import (
 // one record of a type with plain Go fields, by field name as in
 // "Contacts.phone": an envelope in binary form, or in text form where the tag
 // says text, which SQLite's text columns take as a string only. A nil entry is
-// NULL.
+// NULL. The tag of a blind index is there by its column's name, as in
+// "email_tag"; DecryptColumns has no use for it.
 type Columns map[string][]byte
 
 // EncryptColumns is Encrypt for a type whose marked fields are plain strings
@@ -74,13 +75,23 @@ func (h *handle) encryptColumns(ctx context.Context, w *work, record unsafe.Poin
 			err = h.checkContent(m, frame)
 		}
 		if err == nil {
-			frame, err = padded(frame, m.pad)
+			frame, err = m.pad.apply(frame)
 		}
 		if err != nil {
 			clear(frame)
 			return nil, h.failed(0, m.label, err)
 		}
 		w.seal.add(&job{field: m, origin: h.originFor(&w.at, m.class)}, &m.name, frame, nil)
+		if m.indexed {
+			w.sources = append(w.sources, source{field: m, frame: frame, open: -1})
+		}
+	}
+	h.gatherIndexes(w, 0, 0, func(x *indexed) (*BlindIndex, map[string]any) { return (*BlindIndex)(x.in(record)), nil })
+	if err := h.makeIndexes(ctx, w); err != nil {
+		return nil, err
+	}
+	for i := range w.indexes {
+		columns[h.plan.indexes[w.indexes[i].of].column] = w.indexes[i].made.tag
 	}
 	if err := h.sealAll(ctx, &w.seal); err != nil {
 		return nil, err
@@ -101,12 +112,13 @@ func (h *handle) encryptColumns(ctx context.Context, w *work, record unsafe.Poin
 
 func (h *handle) decryptColumns(ctx context.Context, w *work, record unsafe.Pointer, columns Columns) error {
 	for name := range columns {
-		if _, known := h.plan.names[name]; !known {
+		if _, known := h.plan.names[name]; !known && !h.plan.hasIndex(name) {
 			return fmt.Errorf("fieldcrypt: DecryptColumns of %s: %.80q isn't one of its marked fields", h.plan.typ, name)
 		}
 	}
 	var nulls []unsafe.Pointer
 	var nullFields []*marked
+	var plaintexts [][]byte // of w.plaintexts
 	for i := range h.plan.fields {
 		m := &h.plan.fields[i]
 		column, named := columns[m.label]
@@ -125,19 +137,29 @@ func (h *handle) decryptColumns(ctx context.Context, w *work, record unsafe.Poin
 			continue
 		}
 		j := job{field: m, in: at}
-		env, err := columnEnvelope(column)
-		if err == nil {
-			err = h.locate(&w.at, record)
-		}
-		if err != nil {
-			return &DecryptError{h.plan.typ, []Failure{{0, m.label, err}}}
+		fail := func(err error) error { return &DecryptError{h.plan.typ, []Failure{{0, m.label, err}}} }
+		if err := h.locate(&w.at, record); err != nil {
+			return fail(err)
 		}
 		j.origin = h.originFor(&w.at, m.class)
-		w.open.add(&j, &m.name, nil, env)
+		v := new(Bytes)
+		_ = v.Scan(column) // what it refuses makes it unavailable
+		if env := v.sealedBytes(); env != nil {
+			w.open.add(&j, &m.name, nil, env)
+			continue
+		}
+		content, err := h.plaintextColumn(w, &j, v)
+		if err != nil {
+			return fail(err)
+		}
+		plaintexts = append(plaintexts, content)
 	}
 	contents := make([][]byte, len(w.open.cells))
 	defer func() {
 		for _, content := range contents {
+			clear(content)
+		}
+		for _, content := range plaintexts {
 			clear(content)
 		}
 	}()
@@ -160,19 +182,15 @@ func (h *handle) decryptColumns(ctx context.Context, w *work, record unsafe.Poin
 	for i, content := range contents {
 		j := &w.open.jobs[i]
 		j.field.plain.write(j.in, content, false)
+		h.openedEnvelope(j)
+	}
+	for i, content := range plaintexts {
+		j := &w.plaintexts[i]
+		j.field.plain.write(j.in, content, false)
+		h.tookPlaintext(j)
 	}
 	for i, at := range nulls {
 		nullFields[i].plain.write(at, nil, true)
 	}
 	return nil
-}
-
-// columnEnvelope returns the binary form of what a column held. Its errors are
-// those of Scan, which describe nothing of what may be plaintext.
-func columnEnvelope(column []byte) ([]byte, error) {
-	var v Bytes
-	if err := v.Scan(column); err != nil {
-		return nil, err
-	}
-	return v.sealedBytes(), v.reason()
 }

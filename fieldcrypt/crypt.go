@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/fieldcrypt/fieldcrypt-go/envelope"
+	"github.com/fieldcrypt/fieldcrypt-go/fieldcrypt/normalise"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider"
 )
 
@@ -29,7 +30,20 @@ type Options struct {
 	// MaxValue is the longest value in bytes of its payload, for fields whose
 	// tag has no max option: 1 to 16,711,679. Default [DefaultMaxValue].
 	MaxValue int
+
+	// Normalisers are what blind indexes may name in addition to those of
+	// package normalise. Their names are permanent.
+	Normalisers []Normaliser
+
+	// OnPlaintext is told of each value in a field in migrating mode that wasn't
+	// an envelope, once it was taken or refused: for metrics, and to find what is
+	// left. It is called within Decrypt and Encrypt, from all their goroutines at
+	// once, and must not wait. A panic in it is ignored.
+	OnPlaintext func(PlaintextEvent)
 }
+
+// A Normaliser makes values equal for a blind index; see package normalise.
+type Normaliser = normalise.Normaliser
 
 // A Crypt encrypts and decrypts records of all types. Make one for the
 // process, and from it one [Records] for each record type. It is safe for
@@ -40,6 +54,10 @@ type Crypt struct {
 	maxValue int
 	modes    []envelope.Mode // what the ring opens
 	closed   atomic.Bool
+
+	normalisers map[string]Normaliser
+	onPlaintext func(PlaintextEvent)
+	migrations  migrationCounts
 }
 
 // A cryptID tells Crypts apart by its address, and keeps none of their keys in
@@ -64,9 +82,12 @@ func New(provider kmsprovider.Provider, roots envelope.RootKeySource, opts *Opti
 	if err != nil {
 		return nil, fmt.Errorf("fieldcrypt: New: %w", err)
 	}
-	c := &Crypt{ring: ring, id: new(cryptID), maxValue: o.MaxValue, modes: []envelope.Mode{ring.Mode()}}
+	c := &Crypt{ring: ring, id: new(cryptID), maxValue: o.MaxValue, modes: []envelope.Mode{ring.Mode()}, onPlaintext: o.OnPlaintext}
 	if ring.Mode() == envelope.ModeReference && o.Envelope.AllowInline {
 		c.modes = append(c.modes, envelope.ModeInline)
+	}
+	if c.normalisers, err = normalisersWith(o.Normalisers); err != nil {
+		return nil, fmt.Errorf("fieldcrypt: New: %w", err)
 	}
 	return c, nil
 }

@@ -35,22 +35,33 @@ type ColumnDef struct {
 	Check string // a condition in SQL
 	Size  int    // most bytes of an envelope in the form that the column holds; of a Fields column: of one member
 
+	// Migrating says that the field is in migrating mode, so that plaintext may
+	// be in the column: String has no check then, and CheckDDL adds it afterwards.
+	// The sizes are those of envelopes; plaintext in the column may be longer.
+	Migrating bool
+
 	dialect Dialect
 }
 
-// String returns the column as a CREATE TABLE or ADD COLUMN takes it.
+// String returns the column as a CREATE TABLE or ADD COLUMN takes it, with its
+// check unless the field is in migrating mode.
 func (c ColumnDef) String() string {
+	if c.Migrating {
+		return c.dialect.quote(c.Name) + " " + c.Type
+	}
 	return c.dialect.quote(c.Name) + " " + c.Type + " CHECK (" + c.Check + ")"
 }
 
 // ColumnDefs returns the definitions of the marked columns of T, in the order of
-// its fields, those of [Fields] maps last. The sizes are exact for the tags'
+// its fields, then those of blind indexes and of [Fields] maps. The sizes are exact for the tags'
 // max and pad options, and for fields without max those of Options.MaxValue.
 // Maps of other types have no column.
 func (r *Records[T]) ColumnDefs(d Dialect) ([]ColumnDef, error) { return r.of().columns(d) }
 
-// DDL returns the statements that add the marked columns of T to a table, each
-// ending in a semicolon and a new line. The table's name may have a schema's
+// DDL returns the statements that add the marked columns of T to a table, and a
+// database index for each blind index, after the tenant where T has one: each
+// ends in a semicolon and a new line. Name the tenant's column as ColumnDefs
+// names those of fields. The table's name may have a schema's
 // and a dot before it.
 func (r *Records[T]) DDL(d Dialect, table string) (string, error) { return r.of().ddl(d, table) }
 
@@ -59,19 +70,25 @@ func (h *handle) ddl(d Dialect, table string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	parts := strings.Split(table, ".")
-	if len(parts) > 2 {
-		return "", fmt.Errorf("fieldcrypt: DDL: the table name %.80q has at most one dot, after a schema's name", table)
-	}
-	for i, part := range parts {
-		if err := checkIdentifier("table", part); err != nil {
-			return "", fmt.Errorf("fieldcrypt: DDL: %w", err)
-		}
-		parts[i] = d.quote(part)
+	quoted, err := d.quoteTable(table)
+	if err != nil {
+		return "", fmt.Errorf("fieldcrypt: DDL: %w", err)
 	}
 	var b strings.Builder
 	for _, c := range columns {
-		fmt.Fprintf(&b, "ALTER TABLE %s ADD COLUMN %s;\n", strings.Join(parts, "."), c)
+		fmt.Fprintf(&b, "ALTER TABLE %s ADD COLUMN %s;\n", quoted, c)
+	}
+	for i := range h.plan.indexes {
+		x := &h.plan.indexes[i]
+		name := table[strings.LastIndex(table, ".")+1:] + "_" + x.column
+		if err := checkIdentifier("index", name); err != nil {
+			return "", fmt.Errorf("fieldcrypt: DDL: %w: shorten the column with the option column=", err)
+		}
+		columns := d.quote(x.column)
+		if h.plan.owner != "" {
+			columns = d.quote(h.plan.owner) + ", " + columns
+		}
+		fmt.Fprintf(&b, "CREATE INDEX %s ON %s (%s);\n", d.quote(name), quoted, columns)
 	}
 	return b.String(), nil
 }
@@ -94,7 +111,7 @@ func (h *handle) columns(d Dialect) ([]ColumnDef, error) {
 			return fmt.Errorf("fieldcrypt: DDL of %s: fields %s and %s would both have the column %q: name one with the option column=", h.plan.typ, other, m.goName, m.column)
 		}
 		taken[name] = m.goName
-		c.Field, c.Name, c.dialect = m.label, m.column, d
+		c.Field, c.Name, c.Migrating, c.dialect = m.label, m.column, m.migration.set(), d
 		columns = append(columns, c)
 		return nil
 	}
@@ -112,6 +129,20 @@ func (h *handle) columns(d Dialect) ([]ColumnDef, error) {
 			c.Type, c.Check = d.binaryType(c.Size), d.binaryCheck(column, forms)
 		}
 		if err := add(m, c); err != nil {
+			return nil, err
+		}
+	}
+	for i := range h.plan.indexes {
+		x := &h.plan.indexes[i]
+		c := ColumnDef{Size: x.ring.TagSize()}
+		if x.text {
+			c.Size = x.ring.TextLen()
+			c.Type = d.textType(c.Size)
+		} else {
+			c.Type = d.binaryType(c.Size)
+		}
+		c.Check = d.indexCheck(d.quote(x.column), x)
+		if err := add(&marked{label: x.label, column: x.column, goName: x.goName}, c); err != nil {
 			return nil, err
 		}
 	}
@@ -137,7 +168,11 @@ func (h *handle) forms(m *marked) []form {
 	if m.kind != nil && m.kind.size >= 0 {
 		least, most = m.kind.size, m.kind.size
 	}
-	least, most = paddedSize(1+least, m.pad), paddedSize(1+most, m.pad)
+	least, most = m.pad.size(1+least), m.pad.size(1+most)
+	if m.deterministic {
+		const overhead = envelope.DeterministicOverhead - 1
+		return []form{{envelope.ModeDeterministic, least + overhead, most + overhead}}
+	}
 	forms := make([]form, len(h.crypt.modes))
 	for i, mode := range h.crypt.modes {
 		// The overheads count the frame's first byte, which the frame has

@@ -42,7 +42,7 @@ func (h *handle) gatherEnvelope(w *work, j *job, name *envelope.Field, err error
 	}
 	env := j.value.sealedBytes()
 	if env == nil {
-		w.fail(j, j.value.reason())
+		h.gatherPlaintext(w, j, err, record)
 		return
 	}
 	if err == nil {
@@ -77,9 +77,15 @@ func (w *work) fail(j *job, err error) {
 func (h *handle) open(ctx context.Context, w *work) error {
 	for i := range w.cannot {
 		j := &w.cannot[i]
-		j.value.setUnavailable(j.err, envelope.Field{}, nil)
+		switch {
+		case j.dropped:
+			j.value.drop(j.err)
+		case !j.value.isCandidate(): // which is unavailable, and may be tried again
+			j.value.setUnavailable(j.err, envelope.Field{}, nil)
+		}
 		j.apply()
 	}
+	h.adoptAll(w)
 	if len(w.open.cells) == 0 {
 		return h.failures(w)
 	}
@@ -91,6 +97,7 @@ func (h *handle) open(ctx context.Context, w *work) error {
 		}
 		if err == nil {
 			j.apply()
+			h.openedEnvelope(j)
 			return
 		}
 		if !failed {
@@ -128,6 +135,7 @@ func (j *job) stateNow() state {
 // openStrict does what was gathered for DecryptStrict. Values are decoded into
 // copies, which take their places once all of them are there.
 func (h *handle) openStrict(ctx context.Context, w *work) error {
+	plaintexts := h.adoptCopies(w)
 	copies := make([]sensitive, len(w.open.cells))
 	if len(copies) > 0 {
 		h.noteSharing(w)
@@ -152,6 +160,13 @@ func (h *handle) openStrict(ctx context.Context, w *work) error {
 		j := &w.open.jobs[i]
 		j.field.kind.assign(j.value, copies[i])
 		j.apply()
+		h.openedEnvelope(j)
+	}
+	for i := range w.plaintexts {
+		j := &w.plaintexts[i]
+		j.field.kind.assign(j.value, plaintexts[i])
+		j.apply()
+		h.tookPlaintext(j)
 	}
 	return nil
 }

@@ -48,6 +48,9 @@
 //	class=crm    its retention class; without it, the type's, or "default"
 //	max=320      most bytes of the value
 //	pad=32       hides the length up to a multiple of so many bytes, 2 to 65,536
+//	pad=16/64    hides it up to the smallest of up to 8 such sizes, and beyond up
+//	             to a multiple of the largest; a byte of type is counted, and at
+//	             least one of padding
 //	column=mail  its column in DDL; without it, the Go field's name in snake case
 //
 // Module and name are permanent: they are part of what an envelope is bound

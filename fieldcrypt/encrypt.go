@@ -12,6 +12,7 @@ import (
 // changes nothing.
 func (h *handle) gatherPlain(w *work, row int, record unsafe.Pointer) error {
 	w.nextRecord()
+	first := len(w.sources)
 	for i := range h.plan.fields {
 		m := &h.plan.fields[i]
 		at := m.in(record)
@@ -53,11 +54,38 @@ func (h *handle) gatherPlain(w *work, row int, record unsafe.Pointer) error {
 			return err
 		}
 	}
+	if len(h.plan.indexes) > 0 {
+		h.gatherIndexes(w, row, first, func(x *indexed) (*BlindIndex, map[string]any) {
+			return (*BlindIndex)(x.in(record)), nil
+		})
+	}
 	return nil
 }
 
 // gatherValue notes what Encrypt has to do with one value.
 func (h *handle) gatherValue(w *work, j *job, name *envelope.Field, record unsafe.Pointer) error {
+	if !j.field.indexed {
+		return h.gatherState(w, j, name, record)
+	}
+	opens, seals := len(w.open.cells), len(w.seal.cells)
+	if err := h.gatherState(w, j, name, record); err != nil {
+		return err
+	}
+	if j.value.current() != stateNull {
+		s := source{field: j.field, value: j.value, open: -1}
+		switch {
+		case len(w.open.cells) > opens:
+			s.open = opens
+		case len(w.seal.cells) > seals:
+			s.frame = w.seal.cells[seals].Frame
+		}
+		w.sources = append(w.sources, s)
+	}
+	return nil
+}
+
+// gatherState is gatherValue for a value whose field has no blind index.
+func (h *handle) gatherState(w *work, j *job, name *envelope.Field, record unsafe.Pointer) error {
 	state := j.value.current()
 	if state == stateNull {
 		return nil
@@ -81,7 +109,7 @@ func (h *handle) gatherValue(w *work, j *job, name *envelope.Field, record unsaf
 		w.open.add(j, name, nil, j.value.sealedBytes())
 	default: // unavailable
 		if j.value.sealedBytes() == nil {
-			return h.failed(j.row, name.String(), j.value.reason())
+			return h.gatherCandidate(w, j, name)
 		}
 		f, o := j.value.sealedFor()
 		if o == nil { // nobody tried to open it, for want of a place
@@ -120,7 +148,7 @@ func (h *handle) frame(w *work, j *job) ([]byte, error) {
 		clear(frame)
 		return nil, err
 	}
-	if frame, err = padded(frame, j.field.pad); err != nil {
+	if frame, err = j.field.pad.apply(frame); err != nil {
 		return nil, err
 	}
 	w.took(frame)
@@ -153,43 +181,13 @@ func (h *handle) limitOf(m *marked) (limit int, says string) {
 	return h.crypt.maxValue, "Options.MaxValue"
 }
 
-// padded pads in place where there is room, and otherwise wipes what it
-// copied.
-func padded(frame []byte, multiple int) ([]byte, error) {
-	if multiple == 0 {
-		return frame, nil
-	}
-	if size := paddedSize(len(frame), multiple); size > cap(frame) {
-		larger := append(make([]byte, 0, size), frame...)
-		clear(frame)
-		frame = larger
-	}
-	out, err := envelope.PadFrame(frame, multiple)
-	if err != nil {
-		clear(frame)
-		return nil, err
-	}
-	return out, nil
-}
-
-// paddedSize is the length of a padded frame: at least one byte is added.
-func paddedSize(frame, multiple int) int {
-	if multiple == 0 {
-		return frame
-	}
-	return (frame/multiple + 1) * multiple
-}
-
 // moved tells from where to where a value with an envelope was moved.
 func (h *handle) moved(from envelope.Field, o *origin, to envelope.Field, at *place, class int) error {
 	was := envelope.Binding{Field: from}
 	if o != nil {
 		was = o.binding(from)
 	}
-	is := envelope.Binding{
-		Scope: envelope.Scope{Tenant: at.tenant, Class: h.plan.classes[class]}, Field: to,
-		Record: at.id, Unbound: h.plan.unbound,
-	}
+	is := h.originFor(at, class).binding(to)
 	return fmt.Errorf("the value has the envelope of another place, %s, which can't be opened at %s: to encrypt it here too, Set it with what Plain returns", &was, &is)
 }
 
@@ -208,6 +206,9 @@ func (h *handle) seal(ctx context.Context, w *work) error {
 			return err
 		}
 	}
+	if err := h.makeIndexes(ctx, w); err != nil {
+		return err
+	}
 	if err := h.sealAll(ctx, &w.seal); err != nil {
 		return err
 	}
@@ -216,8 +217,12 @@ func (h *handle) seal(ctx context.Context, w *work) error {
 	}
 	for i := range w.seal.jobs {
 		j, c := &w.seal.jobs[i], &w.seal.cells[i]
+		h.adoptSealed(j)
 		j.value.setOpened(c.Envelope, j.field.text, c.Binding.Field, j.origin)
 		j.apply()
+	}
+	for i := range w.indexes {
+		w.indexes[i].apply(&h.plan.indexes[w.indexes[i].of])
 	}
 	return nil
 }

@@ -39,7 +39,7 @@ func ExampleFor() {
 	_, err := fieldcrypt.For[lead](crypt)
 	fmt.Println(err)
 	// Output:
-	// fieldcrypt: fieldcrypt_test.lead: field Phone: tag "Leads.phone,maximum=40": unknown option "maximum=40": there are text, class=, pad=, max= and column=
+	// fieldcrypt: fieldcrypt_test.lead: field Phone: tag "Leads.phone,maximum=40": unknown option "maximum=40": there are text, class=, pad=, max=, column=, deterministic, migrating and until=
 }
 
 // Where the database makes the IDs, a type says that its envelopes are bound to

@@ -27,9 +27,9 @@ type kind struct {
 	mapOf   func(m unsafe.Pointer) unsafe.Pointer // equal for variables that hold the same map
 
 	// Of records that are maps: take makes a value of what a program put there,
-	// scan of what a column held, and box gives it back.
+	// scan of what a column or, inside, a document held, and box gives it back.
 	take func(content any) (sensitive, error)
-	scan func(content any) sensitive
+	scan func(content any, inside bool) sensitive
 	box  func(sensitive) any
 }
 
@@ -56,12 +56,15 @@ func kindOf[T Plain](typ envelope.Type, size int) (reflect.Type, *kind) {
 			return reflect.ValueOf(*(*map[string]Value[T])(m)).UnsafePointer()
 		},
 		take: take[T],
-		scan: func(content any) sensitive {
+		scan: func(content any, inside bool) sensitive {
 			if v, ok := content.(Value[T]); ok {
 				return &v
 			}
 			v := new(Value[T])
 			_ = v.Scan(content) // what it refuses makes it unavailable
+			if inside {
+				v.scannedInside(content)
+			}
 			return v
 		},
 		box: func(v sensitive) any { return *v.(*Value[T]) },

@@ -49,7 +49,11 @@ func ForMaps(c *Crypt, s *Schema, module string) (*Maps, error) {
 	if err != nil {
 		return nil, fmt.Errorf("fieldcrypt: ForMaps: %w", err)
 	}
-	return &Maps{handle{crypt: c, plan: &p.plan}, p}, nil
+	h := handle{crypt: c, plan: &p.plan, migrating: c.counting(&p.plan)}
+	if err := h.resolve(); err != nil {
+		return nil, err
+	}
+	return &Maps{h, p}, nil
 }
 
 // ForTenant returns a handle for the records of one tenant, which shares all
@@ -90,11 +94,13 @@ func (m *Maps) Encrypt(ctx context.Context, records ...map[string]any) error {
 			return m.isNil("Encrypt", row)
 		}
 		m.locate(w, record)
+		first := len(w.sources)
 		for i := range m.module.fields {
 			if err := m.gatherPlain(w, &docs, i, row, record); err != nil {
 				return err
 			}
 		}
+		m.gatherIndexes(w, row, first, func(*indexed) (*BlindIndex, map[string]any) { return nil, record })
 	}
 	if err := m.seal(ctx, w); err != nil {
 		return err
@@ -204,7 +210,7 @@ func (m *Maps) gatherPlain(w *work, docs *documents, i, row int, record map[stri
 		}
 		var value sensitive
 		if d != nil && d.state == documentScanned { // it holds envelopes
-			value = f.kind.scan(content)
+			value = f.kind.scan(content, true)
 		} else {
 			var err error
 			if value, err = f.kind.take(content); err != nil {
@@ -249,13 +255,7 @@ func (m *Maps) gatherEnvelopes(w *work, docs *documents, i, row int, record map[
 		if content == nil || d != nil && d.state == documentPlain { // as the program set it
 			return nil
 		}
-		value := f.kind.scan(content)
-		j := &job{value: value, field: f, row: row, slot: &at}
-		if value.current() == stateUnavailable && value.sealedBytes() == nil {
-			// Whatever it was is replaced, so that plaintext goes no further.
-			j.err = value.reason()
-			w.cannot = append(w.cannot, *j)
-		}
+		j := &job{value: f.kind.scan(content, f.inside), field: f, row: row, slot: &at}
 		m.gatherEnvelope(w, j, &f.name, nil, nil)
 		return nil
 	})

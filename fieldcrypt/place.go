@@ -84,12 +84,16 @@ func (part *idPart) of(record unsafe.Pointer) (string, error) {
 // originFor returns the record's origin for a class. Locate came before.
 func (h *handle) originFor(at *place, class int) *origin {
 	if at.origins[class] == nil {
-		at.origins[class] = &origin{
+		o := &origin{
 			scope:   envelope.Scope{Tenant: at.tenant, Class: h.plan.classes[class]},
 			record:  at.id,
 			unbound: h.plan.unbound,
 			crypt:   h.crypt.id,
 		}
+		if h.plan.loose[class] {
+			o.record, o.unbound = "", true
+		}
+		at.origins[class] = o
 	}
 	return at.origins[class]
 }
@@ -97,8 +101,12 @@ func (h *handle) originFor(at *place, class int) *origin {
 // holds reports whether a value that was sealed for o belongs to the record
 // and class, whichever Crypt sealed it.
 func (h *handle) holds(at *place, class int, o *origin) bool {
+	record, unbound := at.id, h.plan.unbound
+	if h.plan.loose[class] {
+		record, unbound = "", true
+	}
 	return o.scope.Tenant == at.tenant && o.scope.Class == h.plan.classes[class] &&
-		o.record == at.id && o.unbound == h.plan.unbound
+		o.record == record && o.unbound == unbound
 }
 
 // failed names the record of an error, where there can be several.

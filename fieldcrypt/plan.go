@@ -16,12 +16,17 @@ type plan struct {
 	typ     string // the record type, for errors
 	fields  []marked
 	custom  []marked // maps, whose values are fields
-	plains  bool     // the marked fields are of plain Go types
-	shares  bool     // two places of records can hold the same value: through pointers, or in one map
+	indexes []indexed
+	plains  bool // the marked fields are of plain Go types
+	shares  bool // two places of records can hold the same value: through pointers, or in one map
 	ids     []idPart
 	unbound bool
 	tenant  *address // nil when the type has no tenant field
+	owner   string   // the tenant's column, "" when there is no tenant field
 	classes []string // what marked.class counts in
+	loose   []bool   // of classes: those of deterministic fields, which are bound to no record
+
+	tenantName string // of the tenant field, as the program writes it
 
 	names map[string]struct{} // of fields, as "Module.field"
 }
@@ -39,10 +44,14 @@ type marked struct {
 	isJSON bool           // a Fields map, which has a column
 	class  int
 	text   bool
-	pad    int
+	pad    padding
 	max    int // 0 when the tag names none
 	column string
 	inside bool // a Document, and so without a column
+
+	indexed       bool // a blind index is of it
+	deterministic bool // sealed so that equal values have equal envelopes
+	migration     migration
 }
 
 // An idPart is one field of the record's ID.
@@ -50,6 +59,7 @@ type idPart struct {
 	address
 	goName string
 	text   func(unsafe.Pointer) string
+	form   idForm // how a database holds it
 }
 
 func planFor[T any]() (*plan, error) { return compile(reflect.TypeFor[T]()) }
@@ -146,6 +156,8 @@ func (c *compiler) structure(t reflect.Type, at address, path string, own bool, 
 				err = c.idField(f, here, goName, own)
 			case markTenant:
 				err = c.tenantField(f, here, goName, own)
+			case markIndex:
+				err = c.indexField(f, tag, here, goName)
 			default:
 				err = c.sensitiveField(f, tag, here, goName)
 			}
@@ -166,6 +178,7 @@ func (c *compiler) idField(f reflect.StructField, at address, goName string, own
 	if t.Kind() == reflect.Pointer {
 		part.address, t = at.behind(), t.Elem()
 	}
+	part.form = idFormOf(t)
 	switch part.text = idText(t); {
 	case part.text == nil:
 		return c.fail(goName, "an ID of type %s isn't supported: it can be a string, an integer, 16 bytes such as a UUID, or a pointer to one", typeName(f.Type))
@@ -218,16 +231,16 @@ func (c *compiler) tenantField(f reflect.StructField, at address, goName string,
 	case c.tenant != nil:
 		return c.fail(goName, "a second tenant: a record belongs to one")
 	}
-	c.tenant = &at
+	c.tenant, c.owner, c.tenantName = &at, snakeCase(f.Name), goName
 	return nil
 }
 
 func (c *compiler) sensitiveField(f reflect.StructField, tag tag, at address, goName string) error {
 	m := marked{
 		address: at, module: tag.module, prefix: tag.name, goName: goName,
-		text: tag.text, pad: tag.pad, max: tag.max, column: tag.column,
+		text: tag.text, pad: tag.pad, max: tag.max, column: tag.column, deterministic: tag.deterministic, migration: tag.migration,
 	}
-	m.class = c.classOf(tag.class)
+	m.class = c.classOf(tag.class, tag.deterministic)
 	if tag.mark == markCustom {
 		return c.customMap(f, m)
 	}
@@ -256,6 +269,9 @@ func (c *compiler) sensitiveField(f reflect.StructField, tag tag, at address, go
 	}
 	if m.kind != nil && m.kind.size >= 0 && m.max != 0 {
 		return c.fail(goName, "option max: a %s always takes %d bytes", m.kind.typ, m.kind.size)
+	}
+	if err := m.checkDeterministic(); err != nil {
+		return c.fail(goName, "%w", err)
 	}
 	var err error
 	if m.name, err = envelope.NewField(tag.module, tag.name); err != nil {
@@ -305,14 +321,16 @@ func (c *compiler) customMap(f reflect.StructField, m marked) error {
 	return nil
 }
 
-func (c *compiler) classOf(name string) int {
+func (c *compiler) classOf(name string, deterministic bool) int {
 	if name == "" {
 		name = c.defaultClass
 	}
-	if i := slices.Index(c.classes, name); i >= 0 {
-		return i
+	for i := range c.classes {
+		if c.classes[i] == name && c.loose[i] == deterministic {
+			return i
+		}
 	}
-	c.classes = append(c.classes, name)
+	c.classes, c.loose = append(c.classes, name), append(c.loose, deterministic)
 	return len(c.classes) - 1
 }
 
@@ -322,6 +340,9 @@ func (c *compiler) unmarked(f reflect.StructField, at address, goName string, ow
 	t := f.Type
 	if like := definedLikeValue(t); like != nil {
 		return c.definedLike(goName, like)
+	}
+	if element(t) == blindIndexType {
+		return c.fail(goName, "a %s without a tag: say what it is an index of, `fieldcrypt:\"index=Module.field,normalise=email.v1,bits=24\"`, or `fieldcrypt:\"-\"` to leave it alone", typeName(t))
 	}
 	if holdsValue(t) {
 		return c.fail(goName, "a %s without a tag: give it its permanent name, `fieldcrypt:\"Module.field\"`, or `fieldcrypt:\"-\"` to leave it alone", typeName(t))
@@ -362,5 +383,5 @@ func (c *compiler) whole() error {
 	case len(c.ids) == 0 && !c.unbound:
 		return fail("no field is marked as the record's ID: mark it `fieldcrypt:\"id\"`, or, if the database makes the ID on insert, add the field _ struct{} `fieldcrypt:\"unbound\"`")
 	}
-	return nil
+	return c.wholeIndexes()
 }

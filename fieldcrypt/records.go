@@ -17,6 +17,9 @@ type handle struct {
 	crypt  *Crypt
 	plan   *plan
 	tenant *string // of ForTenant
+
+	normalisers [][]Normaliser              // of plan.indexes, one for each of their fields
+	migrating   map[*marked]*migrationCount // nil where no field is in migrating mode
 }
 
 // For checks the tags of T, which is a struct type, and compiles them. The
@@ -30,16 +33,24 @@ func For[T any](c *Crypt) (*Records[T], error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Records[T]{handle{crypt: c, plan: p}}, nil
+	h := handle{crypt: c, plan: p, migrating: c.counting(p)}
+	if err := h.resolve(); err != nil {
+		return nil, err
+	}
+	return &Records[T]{h}, nil
 }
 
 // ForTenant returns a handle for the records of one tenant, which shares all
 // else with r. A type without a tenant field needs it. Where a record has a
 // tenant field, it must hold the same tenant.
 func (r *Records[T]) ForTenant(tenant string) *Records[T] {
-	h := *r.of()
-	h.tenant = &tenant
-	return &Records[T]{h}
+	return &Records[T]{*r.of().forTenant(tenant)}
+}
+
+func (h *handle) forTenant(tenant string) *handle {
+	of := *h
+	of.tenant = &tenant
+	return &of
 }
 
 // of returns the handle; of nil Records, one that For didn't make.

@@ -15,7 +15,7 @@ func (h *handle) sealAll(ctx context.Context, b *batch) error {
 		return nil
 	}
 	seal := h.crypt.ring.SealAll
-	if b.oneRecord() && h.crypt.ring.Mode() == envelope.ModeReference {
+	if b.oneRecord() && !b.cells[0].Deterministic && h.crypt.ring.Mode() == envelope.ModeReference {
 		seal = h.sealTogether
 	}
 	err := seal(ctx, b.cells)
@@ -144,7 +144,7 @@ func (b *batch) oneKey() bool {
 	}
 	for i := range b.cells {
 		c := &b.cells[i]
-		if len(c.Envelope) < head || !bytes.Equal(c.Envelope[:head], first.Envelope[:head]) ||
+		if c.Deterministic || len(c.Envelope) < head || !bytes.Equal(c.Envelope[:head], first.Envelope[:head]) ||
 			c.Binding.Scope != first.Binding.Scope {
 			return false
 		}
@@ -160,7 +160,11 @@ func (h *handle) verify(ctx context.Context, w *work) error {
 		j := &w.open.jobs[i]
 		if err == nil {
 			_, err = j.field.payload(frame)
-			clear(frame)
+			if j.field.indexed {
+				w.open.cells[i].Frame = frame // for makeIndexes; the work wipes it
+			} else {
+				clear(frame)
+			}
 		}
 		if err != nil && failed == nil {
 			failed = h.failed(j.row, j.label(), fmt.Errorf("the envelope that was read can't be written here: %w", err))
@@ -176,17 +180,11 @@ var errWrongType = fmt.Errorf("fieldcrypt: %w", envelope.ErrNotAuthentic)
 // payload returns the payload of a frame that was sealed for the field. It
 // points into the frame.
 func (m *marked) payload(frame []byte) ([]byte, error) {
-	var want envelope.Type
-	if m.plain != nil {
-		want = m.plain.typ
-	} else {
-		want = m.kind.typ
-	}
 	t, payload, err := envelope.ParseFrame(frame)
 	if err != nil {
 		return nil, err
 	}
-	if t != want {
+	if t != m.typ() {
 		return nil, errWrongType
 	}
 	return payload, nil

@@ -49,9 +49,11 @@ var longestCell = envelope.TextLen(envelope.MaxInlineOverhead + envelope.MaxFram
 // text form, and makes no call: Decrypt opens what was scanned. src is copied.
 //
 // It returns no error. Anything else than an envelope makes the value
-// unavailable with [ErrNotEnvelope], and isn't kept, so that one bad cell
-// doesn't end the reading of all rows and plaintext in a column is neither
-// shown nor written again.
+// unavailable with [ErrNotEnvelope], so that one bad cell doesn't end the
+// reading of all rows and plaintext in a column is neither shown nor written
+// again. Plain and Value refuse it until Decrypt, which knows whether the
+// field is in migrating mode: there it becomes the value, and anywhere else it
+// is dropped. What begins like an envelope and isn't one isn't kept.
 func (v *Value[T]) Scan(src any) error {
 	switch src := src.(type) {
 	case nil:
@@ -62,32 +64,41 @@ func (v *Value[T]) Scan(src any) error {
 			*v = Value[T]{}
 		case len(src) > longestCell: // copied only once this is known
 			v.refuse(envelope.ErrMalformed)
-		case bytes.HasPrefix(src, []byte(textStart)):
+		case beginsText(src):
 			v.scanText(string(src))
-		case bytes.HasPrefix(src, []byte(binaryStart)):
+		case beginsBinary(src):
 			if v.inspected(src) {
 				v.keep(bytes.Clone(src))
 			}
 		default:
-			v.refuse(envelope.ErrMalformed)
+			v.holdCandidate(bytes.Clone(src), false)
 		}
 	case string:
-		switch {
-		case len(src) > longestCell:
-			v.refuse(envelope.ErrMalformed)
-		case strings.HasPrefix(src, textStart):
-			v.scanText(src)
-		case strings.HasPrefix(src, binaryStart):
-			if env := []byte(src); v.inspected(env) {
-				v.keep(env)
-			}
-		default:
-			v.refuse(envelope.ErrMalformed)
-		}
+		v.scanString(src)
 	default:
+		if isScalar(src) {
+			v.holdCandidate(src, false)
+			return nil
+		}
 		v.refuse(envelope.ErrMalformed)
 	}
 	return nil
+}
+
+// scanString is Scan of a string, which it doesn't put into memory for an any.
+func (v *Value[T]) scanString(src string) {
+	switch {
+	case len(src) > longestCell:
+		v.refuse(envelope.ErrMalformed)
+	case beginsText(src):
+		v.scanText(src)
+	case beginsBinary(src):
+		if env := []byte(src); v.inspected(env) {
+			v.keep(env)
+		}
+	default:
+		v.holdText(strings.Clone(src))
+	}
 }
 
 // leastText is shorter than the text form of any envelope.

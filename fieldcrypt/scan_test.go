@@ -135,6 +135,14 @@ func TestScanRefuses(t *testing.T) {
 			if s := fmt.Sprintf("%s", c.src); s != "" && s != "\xfc" {
 				require.NotContains(t, err.Error()+refused.Error(), s)
 			}
+			// What Decrypt may take for the value of a migrating field is kept
+			// until then, and nothing of what begins like an envelope.
+			switch name {
+			case "plaintext", "plaintext bytes", "empty string", "empty bytes", "other magic", "hexadecimal as PostgreSQL", "text in upper case",
+				"text with a space before", "redaction marker", "word that starts with fc", "int64", "float64", "bool", "time":
+				require.True(t, v.isCandidate())
+				v.drop(v.err)
+			}
 			require.Equal(t, Value[string]{err: v.err, state: stateUnavailable}, *v, "something of the cell was kept")
 		})
 	}
@@ -233,6 +241,23 @@ func FuzzScan(f *testing.F) {
 	f.Fuzz(func(t *testing.T, src []byte) { checkScan(t, src) })
 }
 
+// settled is what a value is but for the memory of a candidate: its text, and
+// the value without it.
+func settled(t require.TestingT, v *String) [2]any {
+	c := v.candidate()
+	if !v.isCandidate() {
+		return [2]any{nil, *v}
+	}
+	text, _ := c.content.(string)
+	if b, ok := c.content.([]byte); ok {
+		text = string(b)
+	}
+	require.False(t, c.inside)
+	without := *v
+	without.drop(v.err)
+	return [2]any{text, without}
+}
+
 func checkScan(t require.TestingT, src []byte) {
 	var v, w String
 	require.NoError(t, v.Scan(src))
@@ -240,7 +265,7 @@ func checkScan(t require.TestingT, src []byte) {
 	if src == nil {
 		return
 	}
-	require.Equal(t, w, v, "a string scans unlike the same bytes")
+	require.Equal(t, settled(t, &w), settled(t, &v), "a string scans unlike the same bytes")
 	written, err := v.Value()
 	if v.current() == stateUnavailable {
 		require.ErrorIs(t, err, ErrNotEnvelope)

@@ -41,6 +41,9 @@ type Module struct {
 	Class string `json:"class,omitempty"`
 
 	Fields []SchemaField `json:"fields"`
+
+	// Indexes are the module's blind indexes.
+	Indexes []SchemaIndex `json:"indexes,omitempty"`
 }
 
 // A SchemaField is a sensitive field of a [Module].
@@ -66,6 +69,38 @@ type SchemaField struct {
 	Pad    int    `json:"pad,omitempty"`
 	Max    int    `json:"max,omitempty"`
 	Column string `json:"column,omitempty"`
+
+	Deterministic bool `json:"deterministic,omitempty"`
+
+	// Buckets are the sizes of a padding that has several, ascending, as in a
+	// tag's pad=16/64/256. Pad is for one alone.
+	Buckets []int `json:"buckets,omitempty"`
+
+	// MigratingUntil puts the field into migrating mode: what is in the database
+	// in plaintext is taken for its value up to the end of this day, by UTC
+	// (YYYY-MM-DD), and only envelopes are written. Until then, whoever can write
+	// to the database can plant a value there.
+	MigratingUntil string `json:"migrating_until,omitempty"`
+}
+
+// A SchemaIndex is a blind index of a [Module]: what a [BlindIndex] and its tag
+// are in a struct.
+type SchemaIndex struct {
+	// Column is the index's column, and the member of the record with its tag.
+	Column string `json:"column"`
+
+	// Of names the fields, and Normalise their normalisers, one for each.
+	Of        []string `json:"of"`
+	Normalise []string `json:"normalise"`
+
+	// These are what they are in a struct's tag.
+	Bits       int    `json:"bits"`
+	Partitions int    `json:"partitions,omitempty"`
+	First      int    `json:"first,omitempty"`
+	Last       int    `json:"last,omitempty"`
+	Version    int    `json:"version,omitempty"`
+	Shared     string `json:"shared,omitempty"` // Module.field
+	Text       bool   `json:"text,omitempty"`
 }
 
 // maxSchema bounds the JSON of a schema.
@@ -173,7 +208,52 @@ func compileModule(m *Module) (*modulePlan, error) {
 			return fail("field %q: %w", f.Name, err)
 		}
 	}
+	for i := range m.Indexes {
+		x := &m.Indexes[i]
+		if err := p.index(m.Name, x, plain); err != nil {
+			return fail("index %q: %w", x.Column, err)
+		}
+	}
+	p.owner = m.Tenant
+	if err := c.wholeIndexes(); err != nil {
+		return fail("%w", err)
+	}
 	return p, nil
+}
+
+func (p *modulePlan) index(module string, x *SchemaIndex, plain map[string]string) error {
+	labels := make([]string, len(x.Of))
+	for i, name := range x.Of {
+		labels[i] = module + "." + name
+		for f := range p.fields {
+			if p.fields[f].label == labels[i] && slices.Contains(p.paths[f], allElements) {
+				return fmt.Errorf("field %q has many values, at %s: an index is of one", name, p.paths[f])
+			}
+		}
+	}
+	// As with fields, the tag's own parser decides.
+	t := tag{mark: markIndex, text: x.Text, column: x.Column, index: indexTagging{
+		of: strings.Join(labels, "+"), normalise: strings.Join(x.Normalise, "+"), bits: x.Bits, partitions: x.Partitions,
+		first: x.First, last: x.Last, version: x.Version, shared: x.Shared,
+	}}
+	if parsed, err := parseTag(t.String(), false); err != nil {
+		return err
+	} else if parsed != t {
+		return errors.New("its options aren't in the form of a tag's")
+	}
+	if x.Column == "" {
+		return errors.New("it has no column: that is where the record has its tag")
+	}
+	if role := plain[x.Column]; role != "" {
+		return fmt.Errorf("its column is where %s is", role)
+	}
+	for i, other := range p.paths {
+		if string(other[0]) == x.Column {
+			return fmt.Errorf("its column is where field %q is", p.fields[i].goName)
+		}
+	}
+	p.indexes = append(p.indexes, indexed{goName: x.Column, tagging: t.index, column: x.Column, text: x.Text})
+	return nil
 }
 
 func (p *modulePlan) field(c *compiler, module string, f *SchemaField, plain map[string]string) error {
@@ -181,8 +261,18 @@ func (p *modulePlan) field(c *compiler, module string, f *SchemaField, plain map
 	if k == nil {
 		return fmt.Errorf("unknown type %q: there are %s", f.Type, strings.Join(sortedKeys(kindNames), ", "))
 	}
+	pad, err := f.padding()
+	if err != nil {
+		return err
+	}
+	var migrates migration
+	if f.MigratingUntil != "" {
+		if migrates, err = parseMigration("migrating_until", f.MigratingUntil); err != nil {
+			return err
+		}
+	}
 	// The options are held to what they are in a tag by the tag's own parser.
-	t := tag{mark: markField, module: module, name: f.Name, text: f.Text, class: f.Class, pad: f.Pad, max: f.Max, column: f.Column}
+	t := tag{mark: markField, module: module, name: f.Name, text: f.Text, class: f.Class, pad: pad, max: f.Max, column: f.Column, deterministic: f.Deterministic, migrating: migrates.set(), migration: migrates}
 	if strings.HasSuffix(f.Name, "*") {
 		return errors.New("a schema names each field: \"*\" is for struct tags")
 	}
@@ -193,6 +283,9 @@ func (p *modulePlan) field(c *compiler, module string, f *SchemaField, plain map
 	}
 	if k.size >= 0 && f.Max != 0 {
 		return fmt.Errorf("max: a %s always takes %d bytes", f.Type, k.size)
+	}
+	if err := (&marked{kind: k, pad: pad, deterministic: f.Deterministic}).checkDeterministic(); err != nil {
+		return err
 	}
 	where, err := parsePath(f.place())
 	if err != nil {
@@ -206,7 +299,7 @@ func (p *modulePlan) field(c *compiler, module string, f *SchemaField, plain map
 			return fmt.Errorf("its path %s leads to what belongs to field %q, or into it", where, p.fields[i].goName)
 		}
 	}
-	m := marked{module: module, goName: f.Name, kind: k, class: c.classOf(f.Class), text: f.Text, pad: f.Pad, max: f.Max, column: f.Column}
+	m := marked{module: module, goName: f.Name, kind: k, class: c.classOf(f.Class, f.Deterministic), deterministic: f.Deterministic, text: f.Text, pad: pad, max: f.Max, column: f.Column, migration: migrates}
 	if m.name, err = envelope.NewField(module, f.Name); err != nil {
 		return err
 	}

@@ -39,6 +39,21 @@ func TestSchemaRefuses(t *testing.T) {
 		of(id, `{"name":"email,text","type":"string"}`):                                `its options aren't in the form of a tag's`,
 		of(id, `{"name":"email","type":"string","class":"a,text"}`):                    `its options aren't in the form of a tag's`,
 		of(id, `{"name":"email","type":"string","pad":1}`):                             "option pad=1",
+		of(id, `{"name":"email","type":"string","pad":-1}`):                            "option pad=-1",
+		of(id, `{"name":"email","type":"string","pad":16,"buckets":[16]}`):             "padding is one or the other",
+		of(id, `{"name":"email","type":"string","buckets":[]}`):                        "there are no sizes in it",
+		of(id, `{"name":"email","type":"string","buckets":[1]}`):                       "buckets: option pad=1",
+		of(id, `{"name":"email","type":"string","buckets":[16,-64]}`):                  "buckets: option pad=-64",
+		of(id, `{"name":"email","type":"string","buckets":[64,16]}`):                   "its sizes must ascend",
+		of(id, `{"name":"email","type":"string","buckets":[2,3,4,5,6,7,8,9,10]}`):      "the limit is 8",
+		of(id, `{"name":"email","type":"string","buckets":"16/64"}`):                   "cannot unmarshal string",
+		of(id, `{"name":"email","type":"string","buckets":[16,64.5]}`):                 "cannot unmarshal number",
+		of(id, `{"name":"email","type":"string","migrating_until":"2027-6-30"}`):       `migrating_until="2027-6-30": it must be a day in the form YYYY-MM-DD`,
+		of(id, `{"name":"email","type":"string","migrating_until":"2027-02-29"}`):      "it must be a day",
+		of(id, `{"name":"email","type":"string","migrating_until":"+12027-01-01"}`):    "it must be a day",
+		of(id, `{"name":"email","type":"string","migrating_until":"2027-06-30T00Z"}`):  "it must be a day",
+		of(id, `{"name":"email","type":"string","migrating_until":true}`):              "cannot unmarshal bool",
+		of(id, `{"name":"email","type":"string","migrating":true}`):                    `unknown field "migrating"`,
 		of(id, `{"name":"email","type":"string","max":-1}`):                            "option max=-1",
 		of(id, `{"name":"n","type":"int64","max":8}`):                                  "a int64 always takes 8 bytes",
 		of(id, `{"name":"email","type":"string","column":"e-mail"}`):                   `the column name "e-mail" must be of ASCII letters`,
@@ -56,6 +71,9 @@ func TestSchemaRefuses(t *testing.T) {
 		of(id, `{"name":"a","type":"string","path":"`+strings.Repeat("a.", 16)+`a"}`):  "it is more than 16 steps",
 		`{"version":1,"modules":[{"name":"M","id":["id"],"fields":[` + email + `]},{"name":"M","id":["id"],"fields":[` + email + `]}]}`: `the module "M" comes twice`,
 		of(id, email): "",
+		of(id, `{"name":"email","type":"string","buckets":[16,64,256]}`):                                              "",
+		of(id, `{"name":"email","type":"string","migrating_until":"2027-06-30"}`):                                     "",
+		of(id, `{"name":"n","type":"int64","migrating_until":"2028-02-29","text":true}`):                              "",
 		of(`"unbound":true,`, `{"name":"a.b","type":"string"},{"name":"c","type":"string","path":"\"x y\".z[*][*]"}`): "",
 	} {
 		s, err := fieldcrypt.ParseSchema([]byte(text))
@@ -99,7 +117,7 @@ func TestSchemaIsPublished(t *testing.T) {
 		return names
 	}
 	require.ElementsMatch(t, append(members(reflect.TypeFor[fieldcrypt.Schema]()), "$schema"), append(keys(published.Properties), "$schema"))
-	for name, typ := range map[string]reflect.Type{"module": reflect.TypeFor[fieldcrypt.Module](), "field": reflect.TypeFor[fieldcrypt.SchemaField]()} {
+	for name, typ := range map[string]reflect.Type{"module": reflect.TypeFor[fieldcrypt.Module](), "field": reflect.TypeFor[fieldcrypt.SchemaField](), "index": reflect.TypeFor[fieldcrypt.SchemaIndex]()} {
 		def := published.Defs[name]
 		require.ElementsMatch(t, members(typ), keys(def.Properties), name)
 		require.NotNil(t, def.AdditionalProperties)
@@ -112,14 +130,14 @@ func TestSchemaDiff(t *testing.T) {
 	  {"name":"A","id":["id"],"tenant":"t","fields":[
 	    {"name":"same","type":"string"},{"name":"type","type":"string"},{"name":"class","type":"string"},{"name":"gone","type":"string"},
 	    {"name":"path","type":"string"},{"name":"text","type":"string"},{"name":"pad","type":"string","pad":16},
-	    {"name":"up","type":"string","max":10},{"name":"down","type":"string","max":10},{"name":"needed","type":"string"}]},
+	    {"name":"up","type":"string","max":10},{"name":"begin","type":"string"},{"name":"end","type":"string","migrating_until":"2026-12-31"},{"name":"sooner","type":"string","migrating_until":"2026-12-31"},{"name":"later","type":"string","migrating_until":"2026-12-31"},{"name":"down","type":"string","max":10},{"name":"needed","type":"string"}]},
 	  {"name":"B","id":["id"],"fields":[{"name":"x","type":"string"}]},
 	  {"name":"C","id":["id"],"tenant":"t","class":"crm","fields":[{"name":"x","type":"string"}]}]}`)
 	next := schema(t, `{"version":2,"modules":[
 	  {"name":"A","id":["id"],"tenant":"t","fields":[
 	    {"name":"same","type":"string"},{"name":"type","type":"bytes"},{"name":"class","type":"string","class":"billing"},{"name":"new","type":"string"},
 	    {"name":"path","type":"string","path":"elsewhere"},{"name":"text","type":"string","text":true},{"name":"pad","type":"string","pad":32},
-	    {"name":"up","type":"string","max":20},{"name":"down","type":"string","max":5},{"name":"needed","type":"string","required":true}]},
+	    {"name":"up","type":"string","max":20},{"name":"begin","type":"string","migrating_until":"2026-12-31"},{"name":"end","type":"string"},{"name":"sooner","type":"string","migrating_until":"2026-06-30"},{"name":"later","type":"string","migrating_until":"2027-01-01"},{"name":"fresh","type":"string","migrating_until":"2027-01-01"},{"name":"down","type":"string","max":5},{"name":"needed","type":"string","required":true}]},
 	  {"name":"C","unbound":true,"tenant":"owner","fields":[{"name":"x","type":"string","class":"crm"}]},
 	  {"name":"D","id":["id"],"fields":[{"name":"x","type":"string"}]}]}`)
 	var got []string
@@ -134,8 +152,13 @@ func TestSchemaDiff(t *testing.T) {
 		"A.new: the field is new: needs a sweep",
 		"A.path: it is at elsewhere, was at path: safe",
 		"A.text: the form in the column is another: safe",
-		"A.pad: it is padded to 32, was to 16: safe",
+		"A.pad: the padding is multiples of 32, was multiples of 16: safe",
 		"A.up: at most 20 bytes, was 10 bytes: safe",
+		"A.begin: plaintext is taken until 2026-12-31, was never: needs a sweep",
+		"A.end: plaintext isn't taken any more, was until 2026-12-31: needs a sweep",
+		"A.sooner: plaintext is taken until 2026-06-30, was until 2026-12-31: needs a sweep",
+		"A.later: plaintext is taken until 2027-01-01, was until 2026-12-31: safe",
+		"A.fresh: the field is new, and takes plaintext until 2027-01-01: needs a sweep",
 		"A.down: at most 5 bytes, was 10 bytes: safe",
 		"A.needed: it is required: safe",
 		"A.gone: the field is gone: needs a sweep",

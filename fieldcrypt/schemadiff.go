@@ -2,6 +2,7 @@ package fieldcrypt
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 )
@@ -106,12 +107,18 @@ func (d *differences) modules(old, next *Module) {
 		d.field = f.Name
 		was := fields[f.Name]
 		if was == nil {
-			d.add("the field is new", NeedsSweep, "encrypt what is there in the clear; a column that is new needs nothing")
+			do := "encrypt what is there in the clear; a column that is new needs nothing"
+			if f.MigratingUntil == "" {
+				d.add("the field is new", NeedsSweep, do)
+			} else {
+				d.add("the field is new, and takes plaintext until "+f.MigratingUntil, NeedsSweep, do)
+			}
 			continue
 		}
 		delete(fields, f.Name)
 		d.fields(was, f, classOf(old, was), classOf(next, f))
 	}
+	d.indexes(old, next)
 	for i := range old.Fields {
 		if f := &old.Fields[i]; fields[f.Name] != nil {
 			d.field = f.Name
@@ -124,6 +131,9 @@ func (d *differences) fields(old, next *SchemaField, oldClass, nextClass string)
 	if old.Type != next.Type {
 		d.add(fmt.Sprintf("the type is %s, was %s", next.Type, old.Type), Refused, "a value opens as the type that it was sealed as: add a field of another name")
 	}
+	if old.Deterministic != next.Deterministic {
+		d.add("it is sealed in another way (deterministic)", Refused, "what is stored could not be opened: add a field of another name, and move the values")
+	}
 	if oldClass != nextClass {
 		d.add(fmt.Sprintf("the class is %s, was %s", nextClass, oldClass), NeedsSweep, rebind+"; "+bothTimes)
 	}
@@ -133,8 +143,8 @@ func (d *differences) fields(old, next *SchemaField, oldClass, nextClass string)
 	if old.Text != next.Text {
 		d.add("the form in the column is another", Safe, "change the column's type first; both forms open")
 	}
-	if old.Pad != next.Pad {
-		d.add(fmt.Sprintf("it is padded to %d, was to %d", next.Pad, old.Pad), Safe, "re-encrypt to pad what is stored; widen the column first")
+	if is, was := paddingOf(next), paddingOf(old); is != was {
+		d.add(fmt.Sprintf("the padding is %s, was %s", is, was), Safe, "widen the column first; what is stored shows its length as before until a sweep re-encrypts it")
 	}
 	switch {
 	case next.Max == old.Max:
@@ -143,8 +153,34 @@ func (d *differences) fields(old, next *SchemaField, oldClass, nextClass string)
 	default:
 		d.add(fmt.Sprintf("at most %s, was %s", bytesOf(next.Max), bytesOf(old.Max)), Safe, "longer values that are stored open, and can't be set anew")
 	}
+	d.migrations(old.MigratingUntil, next.MigratingUntil)
 	if next.Required && !old.Required {
 		d.add("it is required", Safe, "records without it can't be encrypted")
+	}
+}
+
+// indexes tells of blind indexes, which are known by their columns.
+func (d *differences) indexes(old, next *Module) {
+	d.field = ""
+	byColumn := map[string]*SchemaIndex{}
+	for i := range old.Indexes {
+		byColumn[old.Indexes[i].Column] = &old.Indexes[i]
+	}
+	for i := range next.Indexes {
+		x := &next.Indexes[i]
+		was := byColumn[x.Column]
+		delete(byColumn, x.Column)
+		switch {
+		case was == nil:
+			d.add(fmt.Sprintf("the blind index %s is new", x.Column), NeedsSweep, "reindex, and search by it alone once that is proved complete")
+		case !reflect.DeepEqual(was, x):
+			d.add(fmt.Sprintf("the blind index %s is another one", x.Column), Refused, "searches would miss what is stored: add an index with a column and version of its own, reindex, then drop this one")
+		}
+	}
+	for i := range old.Indexes {
+		if x := &old.Indexes[i]; byColumn[x.Column] != nil {
+			d.add(fmt.Sprintf("the blind index %s is gone", x.Column), Safe, "drop its column, which still tells what is equal")
+		}
 	}
 }
 

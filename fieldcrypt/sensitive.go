@@ -75,6 +75,17 @@ type sensitive interface {
 	// The meaning of text is that of setOpened.
 	decode(frame []byte, f envelope.Field, o *origin, text bool) error
 
+	// isCandidate reports an unavailable value that holds what a column had in
+	// place of an envelope. It is shown to nobody.
+	isCandidate() bool
+
+	// adopt makes a candidate a plain value, because its field is in migrating
+	// mode. On an error, which shows nothing of it, it stays a candidate.
+	adopt() error
+
+	// drop makes a value unavailable and keeps nothing of it.
+	drop(err error)
+
 	// setUnavailable notes why the envelope of a sealed, opened or unavailable
 	// value couldn't be opened for a place; a nil origin says that it wasn't
 	// tried. The value keeps the envelope, and holds no plaintext from now on.

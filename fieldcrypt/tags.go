@@ -25,6 +25,7 @@ const (
 	markType               // "unbound" and "class=…" on a blank field: about the whole type
 	markField              // "Module.field": a sensitive field
 	markCustom             // "Module.prefix.*": a map of sensitive fields
+	markIndex              // "index=Module.field": a blind index
 )
 
 // A tag is a parsed `fieldcrypt:"…"` struct tag.
@@ -36,18 +37,19 @@ type tag struct {
 
 	text   bool
 	class  string // "" when the tag names none
-	pad    int    // 0 when the tag names none
+	pad    padding
 	max    int    // bytes of payload; 0 when the tag names none
 	column string // "" when the tag names none
+
+	deterministic bool
+	index         indexTagging
+	migrating     bool
+	migration     migration // of until
 }
 
-// Limits of tag options. A padded frame of the longest payload still fits a
-// frame.
-const (
-	minPad = 2
-	maxPad = 1 << 16
-	maxMax = envelope.MaxFrame - maxPad - 1
-)
+// maxMax is the largest limit of a value. A padded frame of the longest payload
+// still fits a frame.
+const maxMax = envelope.MaxFrame - maxPad - 1
 
 // lookupTag parses the tag of a struct field. What looks like an attempt at a
 // tag, but isn't one to package reflect, is an error: a field whose mark got
@@ -153,6 +155,14 @@ func parseTag(text string, blank bool) (tag, error) {
 			return tag{}, fmt.Errorf("tag %q: %w", text, err)
 		}
 	}
+	if t.mark == markIndex {
+		if err := t.index.whole(); err != nil {
+			return tag{}, fmt.Errorf("tag %q: %w", text, err)
+		}
+	}
+	if err := t.checkMigrating(); err != nil {
+		return tag{}, fmt.Errorf("tag %q: %w", text, err)
+	}
 	return t, nil
 }
 
@@ -171,6 +181,10 @@ func (t *tag) parseMark(word string) error {
 		return errors.New("\"unbound\" is about the whole type: put it on a blank field, `_ struct{}`")
 	case "":
 		return errors.New("it names no field: write \"Module.field\", \"id\", \"tenant\" or \"-\"")
+	}
+	if of, ok := strings.CutPrefix(word, "index="); ok {
+		t.mark = markIndex
+		return t.index.parseFields(of)
 	}
 	module, name, ok := strings.Cut(word, ".")
 	if !ok {
@@ -196,18 +210,24 @@ func (t *tag) parseMark(word string) error {
 
 func (t *tag) parseOption(option string) error {
 	name, value, valued := strings.Cut(option, "=")
+	if t.mark == markIndex && valued && name != "column" {
+		return t.index.parseOption(name, value)
+	}
 	switch {
-	case name == "text" && !valued, name == "class" && valued, name == "pad" && valued, name == "max" && valued, name == "column" && valued:
+	case name == "text" && !valued, name == "deterministic" && !valued, name == "class" && valued, name == "pad" && valued, name == "max" && valued, name == "column" && valued, name == "migrating" && !valued, name == "until" && valued:
 	case option == "":
 		return errors.New("an empty option: there is a comma too many")
-	case name == "text":
-		return errors.New("option \"text\" takes no value")
-	case name == "class" || name == "pad" || name == "max" || name == "column":
+	case name == "text" || name == "deterministic" || name == "migrating":
+		return fmt.Errorf("option %q takes no value", name)
+	case name == "class" || name == "pad" || name == "max" || name == "column" || name == "until":
 		return fmt.Errorf("option %q needs a value: write %q", name, name+"=…")
 	default:
-		return fmt.Errorf("unknown option %q: there are text, class=, pad=, max= and column=", option)
+		return fmt.Errorf("unknown option %q: there are text, class=, pad=, max=, column=, deterministic, migrating and until=", option)
 	}
-	if t.mark != markField && t.mark != markCustom && (t.mark != markType || name != "class") {
+	if t.mark == markIndex && name != "text" && name != "column" {
+		return fmt.Errorf("option %q doesn't belong on a blind index: %s", name, indexOptions)
+	}
+	if t.mark != markIndex && t.mark != markField && t.mark != markCustom && (t.mark != markType || name != "class") {
 		return fmt.Errorf("option %q doesn't belong here: it is for sensitive fields", name)
 	}
 	if t.mark == markCustom && name == "column" {
@@ -215,6 +235,14 @@ func (t *tag) parseOption(option string) error {
 	}
 	again := fmt.Errorf("option %q comes twice", name)
 	switch name {
+	case "deterministic":
+		if t.deterministic {
+			return again
+		}
+		if t.mark == markCustom {
+			return errors.New("option \"deterministic\" doesn't belong on a map: a field that is looked up has a column of its own")
+		}
+		t.deterministic = true
 	case "text":
 		if t.text {
 			return again
@@ -227,10 +255,12 @@ func (t *tag) parseOption(option string) error {
 		t.class = value
 		return checkTagName("class", value)
 	case "pad":
-		if t.pad != 0 {
+		if !t.pad.none() {
 			return again
 		}
-		return parseSize(&t.pad, name, value, minPad, maxPad)
+		var err error
+		t.pad, err = parsePadding(value)
+		return err
 	case "max":
 		if t.max != 0 {
 			return again
@@ -242,6 +272,18 @@ func (t *tag) parseOption(option string) error {
 		}
 		t.column = value
 		return checkIdentifier("column", value)
+	case "migrating":
+		if t.migrating {
+			return again
+		}
+		t.migrating = true
+	case "until":
+		if t.migration.set() {
+			return again
+		}
+		var err error
+		t.migration, err = parseMigration("option until", value)
+		return err
 	}
 	return nil
 }
@@ -290,6 +332,8 @@ func (t tag) String() string {
 		parts = append(parts, t.module+"."+t.name)
 	case markCustom:
 		parts = append(parts, t.module+"."+t.name+"*")
+	case markIndex:
+		parts = append(parts, t.index.options()...)
 	}
 	if t.unbound {
 		parts = append(parts, "unbound")
@@ -300,14 +344,23 @@ func (t tag) String() string {
 	if t.class != "" {
 		parts = append(parts, "class="+t.class)
 	}
-	if t.pad != 0 {
-		parts = append(parts, "pad="+strconv.Itoa(t.pad))
+	if !t.pad.none() {
+		parts = append(parts, "pad="+t.pad.String())
 	}
 	if t.max != 0 {
 		parts = append(parts, "max="+strconv.Itoa(t.max))
 	}
 	if t.column != "" {
 		parts = append(parts, "column="+t.column)
+	}
+	if t.deterministic {
+		parts = append(parts, "deterministic")
+	}
+	if t.migrating {
+		parts = append(parts, "migrating")
+	}
+	if t.migration.set() {
+		parts = append(parts, "until="+t.migration.until.String())
 	}
 	return strings.Join(parts, ",")
 }

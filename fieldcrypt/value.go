@@ -72,13 +72,15 @@ type Value[T Plain] struct {
 	// know: there it would print a string, and what a *[]byte or a *time.Time
 	// points to. Of this it prints the address, as all that walk over values
 	// by reflection do. What it points to is never changed, so copies share it.
-	plain  unsafe.Pointer // *T; plain and opened
+	plain  unsafe.Pointer // *T; plain and opened. What a candidate holds
 	env    []byte         // sealed, opened and unavailable; its bytes are never changed
 	field  envelope.Field // what env was sealed or opened for, or tried to be
 	origin *origin
 	err    error // unavailable
 	state  state
 	text   bool // written in text form
+
+	heldText bool // of a candidate: plain is a *string, and else a *candidate
 }
 
 // Of returns a value that holds v, as Set leaves it.
@@ -125,7 +127,12 @@ func (v Value[T]) Plain() (T, error) {
 }
 
 // content returns what a plain or opened value holds; else nil.
-func (v *Value[T]) content() *T { return (*T)(v.plain) }
+func (v *Value[T]) content() *T {
+	if v.state != statePlain && v.state != stateOpened {
+		return nil
+	}
+	return (*T)(v.plain)
+}
 
 func (v *Value[T]) current() state { return v.state }
 
@@ -148,7 +155,7 @@ func (v *Value[T]) sealedFor() (envelope.Field, *origin) { return v.field, v.ori
 func (v *Value[T]) reason() error { return v.err }
 
 func (v *Value[T]) setOpened(env []byte, text bool, f envelope.Field, o *origin) {
-	if v.plain == nil {
+	if v.content() == nil {
 		return // there is no content that env could be the envelope of
 	}
 	*v = Value[T]{plain: v.plain, env: env, field: f, origin: o, state: stateOpened, text: v.text || text}

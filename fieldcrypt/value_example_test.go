@@ -69,6 +69,6 @@ func ExampleValue_Value() {
 	written, err := email.Value()
 	fmt.Println(written, err)
 	// Output:
-	// fieldcrypt: refused to write: fieldcrypt: the column holds something that is not an envelope: malformed: restore the row, or give the value its content anew with Set or SetNull
+	// fieldcrypt: refused to write: fieldcrypt: the column holds something that is not an envelope: malformed: call Decrypt if its field is migrating; else restore the row, or give the value its content anew with Set or SetNull
 	// <nil> <nil>
 }

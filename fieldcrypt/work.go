@@ -12,9 +12,13 @@ import (
 type work struct {
 	seal, open batch
 	cannot     []job // can't be opened, for a reason that is known before
+	plaintexts []job // of fields in migrating mode, to be made their values
 	failures   []Failure
 	columns    []fieldsColumn
 	seen       map[identity]int // of batch.sharing
+
+	sources []source // of blind indexes
+	indexes []indexing
 
 	// frames is where small frames are put one after another. What doesn't
 	// fit gets memory of its own: frames never moves, since what it held would
@@ -44,6 +48,8 @@ type job struct {
 	key string
 
 	slot *slot // of Maps: where the value goes
+
+	dropped bool // in work.cannot: nothing of the value is kept
 }
 
 // A place is where the values of one record belong. It is found out when the
@@ -87,8 +93,13 @@ func (w *work) end() {
 	w.frames = w.frames[:0]
 	clear(w.cannot)
 	w.cannot = w.cannot[:0]
+	clear(w.plaintexts)
+	w.plaintexts = w.plaintexts[:0]
 	clear(w.columns)
 	w.columns = w.columns[:0]
+	clear(w.sources)
+	clear(w.indexes)
+	w.sources, w.indexes = w.sources[:0], w.indexes[:0]
 	w.failures = nil // it is the caller's now
 	if len(w.seen) > keptCells {
 		w.seen = nil
@@ -142,7 +153,7 @@ func (b *batch) add(j *job, name *envelope.Field, frame, env []byte) {
 	}
 	c, o := &b.cells[len(b.cells)-1], j.origin
 	c.Binding.Scope, c.Binding.Field, c.Binding.Record, c.Binding.Unbound = o.scope, *name, o.record, o.unbound
-	c.Frame, c.Envelope = frame, env
+	c.Frame, c.Envelope, c.Deterministic = frame, env, j.field.deterministic
 }
 
 // apply makes a change to the value of a job stay: an entry of a map was
