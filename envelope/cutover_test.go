@@ -230,9 +230,9 @@ func TestSharedKeysEnd(t *testing.T) {
 		r := ring()
 		value := u.write(t, r)
 		require.Equal(t, []string{value}, u.search(t, r))
-		unwrapped := p.unwrapped
+		unwrapped := r.Stats().Unwrap
 		time.Sleep(20 * time.Minute)
-		require.Greater(t, p.unwrapped, unwrapped, "the service was asked again")
+		require.Greater(t, r.Stats().Unwrap, unwrapped, "the service was asked again")
 		require.Equal(t, value, u.write(t, r))
 		p.mu.Lock()
 		p.keys = nil
