@@ -172,7 +172,7 @@ func TestRowsRefused(t *testing.T) {
 	cancel()
 	require.ErrorIs(t, rows.Verify(ended, batch, fieldcrypt.RowOptions{}), context.Canceled)
 	require.ErrorContains(t, (*fieldcrypt.Rows)(nil).Err(), "the Rows are nil")
-	require.ErrorContains(t, (&fieldcrypt.Rows{}).Err(), "made with fieldcrypt.Records.Rows")
+	require.ErrorContains(t, (&fieldcrypt.Rows{}).Err(), "made with Records.Rows")
 	require.ErrorContains(t, (*fieldcrypt.Records[rowed])(nil).Rows().Err(), "made with For")
 	require.ErrorContains(t, (*fieldcrypt.Maps)(nil).Rows().Err(), "made with ForMaps")
 	type tenantless struct {
