@@ -190,9 +190,46 @@ func TestScoreboardS4(t *testing.T) {
 	contexts, controlContexts, given := encryptionContexts(t, m, seed, hashNames)
 	same, sameContext := collisions(ours), collisions(contexts)
 	joinedSame, joinedContext := collisions(control), collisions(controlContexts)
+	tags, controlTags := indexInputs(t, m, seed, hashNames)
+	sameTags, joinedTags := collisions(tags), collisions(controlTags)
+	require.Positive(t, joinedTags, "the control: names and numbers of indexes that are joined without lengths")
+	same += sameTags
 	scoreboard.Row(t, "S4", same+sameContext == 0 && parsed == count && given == len(contexts) && joinedSame > 0 && joinedContext > 0,
-		fmt.Sprintf("%d of %d; %d of %d; %d and %d given back", same, count, sameContext, len(contexts), parsed, given),
-		"0; 0; all", fmt.Sprintf("%d and %d where names are joined without lengths", joinedSame, joinedContext))
+		fmt.Sprintf("%d of %d bindings and %d tags; %d of %d; %d and %d given back", same, count, len(tags), sameContext, len(contexts), parsed, given),
+		"0; 0; all", fmt.Sprintf("%d, %d and %d where names are joined without lengths", joinedSame, joinedTags, joinedContext))
+}
+
+// indexInputs makes what goes into many tags, the info that their key is derived
+// with and the message, and those of a control. Half of them are the one before
+// with the same letters divided otherwise.
+func indexInputs(t *testing.T, m nameMaker, seed maphash.Seed, hash func([]string) uint64) (ours, control []prints) {
+	t.Helper()
+	for range scoreboard.Count(50_000, 2_000_000) {
+		scope, b := Scope{m.name(20), m.name(20)}, m.binding(Scope{})
+		name, value := m.name(20), m.name(20)
+		spec := IndexSpec{Field: b.Field, Version: 1 + m.Uint32N(300), Bits: 1 + m.IntN(256)}
+		p := byte(m.IntN(4))
+		all := name + value
+		for _, cut := range []int{len(name), 1 + m.IntN(len(all))} {
+			spec.Name = all[:cut]
+			ix, err := NewIndex(spec)
+			if err != nil {
+				continue
+			}
+			head := string([]byte{byte(spec.Bits >> 8), byte(spec.Bits), p})
+			names := hash([]string{
+				scope.Tenant, scope.Class, spec.Field.Module(), spec.Field.Name(), spec.Name, fmt.Sprint(spec.Version, spec.Bits, p), all[cut:],
+			})
+			var h maphash.Hash
+			h.SetSeed(seed)
+			maphash.WriteComparable(&h, ix.keyInfo(scope)) // the key, and then the message
+			maphash.WriteComparable(&h, head+all[cut:])
+			ours = append(ours, prints{names, h.Sum64()})
+			joined := scope.Tenant + scope.Class + spec.Field.Module() + spec.Field.Name() + fmt.Sprint(spec.Version, spec.Bits, p) + all
+			control = append(control, prints{names, maphash.String(seed, joined)})
+		}
+	}
+	return ours, control
 }
 
 // encryptionContexts makes the canonical encryption contexts of many scopes and

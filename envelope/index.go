@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 	"unique"
@@ -138,9 +137,8 @@ func (r *KeyRing) AppendTag(ctx context.Context, dst []byte, ix *Index, scope Sc
 		return dst, tagError(ix, scope, err)
 	}
 	k := set.writer
-	mac, home := k.indexes.take(ix)
+	mac := s.tag.hold(k, ix)
 	dst = ix.appendTag(dst, mac, ix.partition(mac, record), normalised)
-	home.put(mac)
 	runtime.KeepAlive(k) // its keys must not be overwritten before here
 	pool.put(s)
 	return dst, nil
@@ -200,7 +198,7 @@ func (ix *Index) appendTag(dst []byte, mac *primitives.HMAC, p byte, normalised 
 	if unused := 8*n - ix.spec.Bits; unused > 0 {
 		sum[n-1] &= 0xff << unused
 	}
-	return append(slices.Grow(dst, n), sum[:n]...)
+	return append(dst, sum[:n]...)
 }
 
 var errNoIndex = malformed("the index is nil: make it with NewIndex")

@@ -25,7 +25,7 @@ func newIndexKeys(secret []byte, scope Scope) *indexKeys {
 	return &indexKeys{scope: scope, deriver: primitives.NewDeriver(secret)}
 }
 
-// an indexKey is the key of one index, ready in as many HMACs as are in use at
+// An indexKey is the key of one index, ready in as many HMACs as are in use at
 // once. They are taken and put back without a lock.
 type indexKey struct {
 	idle [16]atomic.Pointer[primitives.HMAC]
@@ -44,12 +44,46 @@ func (ks *indexKeys) take(ix *Index) (*primitives.HMAC, *indexKey) {
 		}
 	}
 	k := v.(*indexKey) //nolint:forcetypeassert // nothing else is stored
-	for i := range k.idle {
-		if h := k.idle[i].Load(); h != nil && k.idle[i].CompareAndSwap(h, nil) {
-			return h, k
-		}
+	if h := k.takeIdle(); h != nil {
+		return h, k
 	}
 	return ks.derive(ix), k
+}
+
+// A tagger is the HMAC that a scratch keeps for the index that it was used for
+// last. It is apart from the scratch, which it outlives.
+type tagger struct {
+	of    *dataKey
+	index indexHandle
+	mac   *primitives.HMAC // nil: none
+	home  *indexKey
+}
+
+// hold returns an HMAC that is the scratch's own until it holds another.
+func (h *tagger) hold(k *dataKey, ix *Index) *primitives.HMAC {
+	if h.of != k || h.index != ix.handle || h.mac == nil {
+		h.giveBack()
+		h.mac, h.home = k.indexes.take(ix)
+		h.of, h.index = k, ix.handle
+	}
+	return h.mac
+}
+
+// giveBack puts the HMAC where the key's wipe finds it.
+func (h *tagger) giveBack() {
+	if h.mac != nil {
+		h.home.put(h.mac)
+	}
+	*h = tagger{}
+}
+
+func (k *indexKey) takeIdle() *primitives.HMAC {
+	for i := range k.idle {
+		if h := k.idle[i].Load(); h != nil && k.idle[i].CompareAndSwap(h, nil) {
+			return h
+		}
+	}
+	return nil
 }
 
 // put keeps an HMAC for the next call, or wipes it. Those that are kept are all

@@ -41,6 +41,7 @@ type keySet struct {
 	changes time.Time   // when another one becomes the writer; zero: not by itself
 	loaded  time.Time   // when the store was asked
 	current atomic.Bool // in the cache
+	used    atomic.Bool // since a watch last looked at its keys
 }
 
 // errShared is for calls that need keys which all processes share.
@@ -52,6 +53,14 @@ func (set *keySet) searches() bool { return set.whole && set.current.Load() }
 // writes reports whether the set does for writing.
 func (set *keySet) writes() bool {
 	return set.writer != nil && set.current.Load() && (set.changes.IsZero() || time.Now().Before(set.changes))
+}
+
+// use notes for the watches that all keys of the set are of use.
+func (set *keySet) use() {
+	for _, k := range set.keys {
+		k.used.Store(true)
+	}
+	set.used.Store(true)
 }
 
 // of reports whether the set is that of a purpose and a scope, whose class may be

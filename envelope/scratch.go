@@ -13,6 +13,7 @@ import (
 type scratch struct {
 	key   *dataKey
 	set   *keySet // that was used last
+	tag   *tagger
 	share *share
 	aad   []byte
 	det   []byte // additional data of deterministic envelopes
@@ -33,10 +34,11 @@ type scratchPool struct{ pool sync.Pool }
 func (p *scratchPool) get() *scratch {
 	s, _ := p.pool.Get().(*scratch)
 	if s == nil {
-		s = &scratch{share: new(share), aad: make([]byte, 0, 512)}
+		s = &scratch{share: new(share), tag: new(tagger), aad: make([]byte, 0, 512)}
 		// The pool lets scratches go when the collector runs; their messages
 		// go back to the key.
 		runtime.AddCleanup(s, (*share).giveBack, s.share)
+		runtime.AddCleanup(s, (*tagger).giveBack, s.tag)
 	}
 	return s
 }
@@ -67,13 +69,12 @@ func (p *scratchPool) put(s *scratch) {
 	if set := s.set; set != nil {
 		if !set.current.Load() {
 			s.set = nil
-		} else {
-			for _, k := range set.keys {
-				if !k.used.Load() {
-					k.used.Store(true)
-				}
-			}
+		} else if !set.used.Load() {
+			set.use()
 		}
+	}
+	if k := s.tag.of; k != nil && k.sets.Load() == 0 {
+		s.tag.giveBack()
 	}
 	p.pool.Put(s)
 }

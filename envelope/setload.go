@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -91,6 +92,12 @@ func (r *KeyRing) liveRecords(ctx context.Context, name setName) ([]Record, erro
 		if rec.Scope.withDefault() != name.scope || rec.Purpose != name.purpose || rec.readable() != nil {
 			return nil, fmt.Errorf("the key store answers with %s when it is asked for the live keys of %s: %w", rec.Name(), name, errKeyMismatch)
 		}
+		switch err := r.buried(ctx, rec.KeyID); {
+		case errors.Is(err, ErrKeyDestroyed): // the store was restored from before its destruction
+			continue
+		case err != nil:
+			return nil, err
+		}
 		if recs = append(recs, rec); len(recs) > maxLive {
 			return nil, malformed("the key store has more than %d live keys of %s: destroy those that no row needs", maxLive, name)
 		}
@@ -114,7 +121,7 @@ func rank(s State) int {
 func (r *KeyRing) writerOf(recs []Record) (writer int, changes time.Time) {
 	oldestFirst := make([]int, len(recs))
 	for i := range recs {
-		oldestFirst[i] = i
+		oldestFirst[i] = len(recs) - 1 - i // of those made in the same second, the active one is the last
 	}
 	slices.SortStableFunc(oldestFirst, func(i, j int) int { return recs[i].Created.Compare(recs[j].Created) })
 	writer = oldestFirst[0]

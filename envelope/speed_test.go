@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/hmac"
 	"crypto/sha256"
 	"fmt"
+	"hash"
 	"runtime"
 	"strings"
 	"sync"
@@ -203,6 +205,96 @@ func TestScoreboardP7(t *testing.T) {
 	c := newSpeedCase(t, 32)
 	added := len(c.sealed) - 32
 	scoreboard.Row(t, "P7", added == 64, fmt.Sprintf("%d bytes added", added), "64", fmt.Sprintf("limit %d bytes", len(c.limited)-32))
+}
+
+// A tagCase is the tag of an e-mail address, through a key ring, and the limit:
+// one HMAC-SHA256 of the same message with its key in place.
+type tagCase struct {
+	ring  *KeyRing
+	index *Index
+	scope Scope
+	value []byte
+	limit hash.Hash
+}
+
+func newTagCase(tb testing.TB) *tagCase {
+	tb.Helper()
+	c := &tagCase{
+		ring: testRing(tb, &Options{Store: NewMemoryStore()}), index: mustIndex(tb, mailIndex),
+		scope: Scope{Tenant: "tenant-0001", Class: "crm"}, value: []byte("ada.lovelace@example.com"), limit: hmac.New(sha256.New, make([]byte, 32)),
+	}
+	tagOf(tb, c.ring, c.index, c.scope, "", string(c.value))
+	return c
+}
+
+func (c *tagCase) tag(tb testing.TB) func() {
+	ctx, buf := tb.Context(), make([]byte, 0, 32)
+	return func() {
+		if _, err := c.ring.AppendTag(ctx, buf, c.index, c.scope, "", c.value); err != nil {
+			tb.Error(err)
+		}
+	}
+}
+
+func (c *tagCase) limitTag() func() {
+	message, buf := append([]byte{0, 32, 0}, c.value...), make([]byte, 0, 32)
+	return func() {
+		c.limit.Reset()
+		c.limit.Write(message)
+		c.limit.Sum(buf)
+	}
+}
+
+func TestScoreboardP8(t *testing.T) {
+	c := newTagCase(t)
+	scoreboard.Compare(t, "P8", "tag of an e-mail address", 1.3, c.tag(t), c.limitTag())
+}
+
+func TestTagAllocatesNothing(t *testing.T) {
+	c := newTagCase(t)
+	if scoreboard.UnderRace() {
+		return // sync.Pool drops some of what it is given there
+	}
+	require.Zero(t, testing.AllocsPerRun(1000, c.tag(t)))
+}
+
+func BenchmarkTag(b *testing.B) {
+	c := newTagCase(b)
+	b.Run("AppendTag", func(b *testing.B) { bench(b, c.tag(b)) })
+	b.Run("QueryTags", func(b *testing.B) {
+		bench(b, func() {
+			if _, err := c.ring.QueryTags(b.Context(), c.index, c.scope, c.value); err != nil {
+				b.Error(err)
+			}
+		})
+	})
+	b.Run("limit", func(b *testing.B) { bench(b, c.limitTag()) })
+}
+
+func BenchmarkDeterministic(b *testing.B) {
+	r := testRing(b, &Options{Store: NewMemoryStore()})
+	place, frame := column("acme"), AppendString(nil, "0123456789abcdef0123456789abcdef")
+	env := mustSealDet(b, r, place, frame)
+	for name, call := range map[string]func() ([]byte, error){
+		"Seal": func() ([]byte, error) { return r.SealDeterministic(b.Context(), place, frame) },
+		"Open": func() ([]byte, error) { return r.OpenDeterministic(b.Context(), place, env) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			bench(b, func() {
+				if _, err := call(); err != nil {
+					b.Error(err)
+				}
+			})
+		})
+	}
+}
+
+func bench(b *testing.B, call func()) {
+	b.Helper()
+	b.ReportAllocs()
+	for b.Loop() {
+		call()
+	}
 }
 
 // TestScoreboardP12 measures keys that both seal and open, and keys that only

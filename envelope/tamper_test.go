@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/fieldcrypt/fieldcrypt-go/internal/primitives"
 	"github.com/fieldcrypt/fieldcrypt-go/internal/scoreboard"
 )
 
@@ -84,8 +85,13 @@ func tamperSizes() []int {
 }
 
 func TestScoreboardS2(t *testing.T) {
-	var honest, control tampering
+	var honest, control, det, detControl tampering
 	ctr := unauthenticated(t)
+	tamperDeterministic(t, &det, &detControl)
+	require.Positive(t, detControl.wrong)
+	require.Zero(t, det.wrong+det.opened+det.panics+detControl.panics, "deterministic envelopes")
+	honest.add(det)
+	control.add(detControl)
 	for _, opts := range []*Options{nil, {Store: NewMemoryStore()}} {
 		r := plainRing(t, &plainProvider{}, opts)
 		b := place("acme")
@@ -126,6 +132,53 @@ func TestScoreboardS2(t *testing.T) {
 			honest.wrong+honest.opened, honest.panics, honest.cases, honest.keyCases, honest.keyRight),
 		fmt.Sprintf("0 of %s", map[bool]string{true: "> 400,000", false: "a spread of sizes"}[scoreboard.Full()]),
 		fmt.Sprintf("%d wrong of %d with AES-CTR alone", control.wrong, control.cases))
+}
+
+func (n *tampering) add(other tampering) {
+	n.cases, n.refused, n.opened = n.cases+other.cases, n.refused+other.refused, n.opened+other.opened
+	n.wrong, n.panics = n.wrong+other.wrong, n.panics+other.panics
+}
+
+// tamperDeterministic alters deterministic envelopes. The control decrypts as
+// AES-SIV does, and never looks whether the SIV is that of the frame.
+func tamperDeterministic(t *testing.T, honest, control *tampering) {
+	t.Helper()
+	p := &plainProvider{}
+	r := plainRing(t, p, &Options{Store: NewMemoryStore()})
+	b := column("acme")
+	for _, size := range tamperSizes() {
+		value := make([]byte, size)
+		rand.Read(value)
+		frame := AppendFrame(nil, TypeBytes, value)
+		env := mustSealDet(t, r, b, frame)
+		out, err := r.OpenDeterministic(t.Context(), b, env)
+		require.NoError(t, err)
+		require.Equal(t, frame, out)
+		honest.tamper(env, frame, 0, 0, func(altered []byte) ([]byte, error) { return r.OpenDeterministic(t.Context(), b, altered) })
+
+		secret := make([]byte, 32)
+		copy(secret, "made-up key 1")
+		key, err := primitives.Derive(secret, "fieldcrypt/v1 aes-siv"+string(b.Scope.withDefault().canonical()), primitives.SIVKeySize)
+		require.NoError(t, err)
+		block, err := aes.NewCipher(key[32:])
+		require.NoError(t, err)
+		decrypt := func(altered []byte) ([]byte, error) {
+			h, err := parseHeader(altered)
+			if err != nil || h.mode != ModeDeterministic {
+				return nil, errors.New("no deterministic envelope")
+			}
+			start := bytes.Clone(h.body[:sivSize])
+			start[8] &= 0x7f
+			start[12] &= 0x7f
+			out := make([]byte, len(h.body)-sivSize)
+			cipher.NewCTR(block, start).XORKeyStream(out, h.body[sivSize:])
+			return out, checkDeterministicFrame(out)
+		}
+		out, err = decrypt(env)
+		require.NoError(t, err)
+		require.Equal(t, frame, out)
+		control.tamper(env, frame, 0, 0, decrypt)
+	}
 }
 
 // ctrOnly is the control: the same envelope without a tag that is looked at.
@@ -231,11 +284,48 @@ func TestScoreboardS3(t *testing.T) {
 		}
 	}
 	require.Equal(t, len(bindings), own, "cells that open under their own binding")
+	opened += swapDeterministic(t, r, bindings, frame)
 	pairs := len(bindings) * (len(bindings) - 1)
 	loose, expected := swapsWithoutBinding(t, bindings, frame)
 	scoreboard.Row(t, "S3", opened == 0 && loose == expected,
 		fmt.Sprintf("%d of %d", opened, pairs), fmt.Sprintf("0 of %d", scoreboard.Count(39_800, 3_998_000)),
 		fmt.Sprintf("%d of %d within a scope, with no binding in the additional data", loose, expected))
+}
+
+// swapDeterministic tries the deterministic envelopes of all cells, of which those
+// of the records of one field are the same, under the bindings of all others. It
+// returns how many open elsewhere.
+func swapDeterministic(t *testing.T, r *KeyRing, bindings []Binding, frame []byte) (opened int) {
+	t.Helper()
+	var columns []Binding
+	for _, b := range bindings {
+		if b.Unbound {
+			columns = append(columns, b)
+		}
+	}
+	envelopes := make([][]byte, len(columns))
+	for i := range columns {
+		envelopes[i] = mustSealDet(t, r, &columns[i], frame)
+	}
+	for i := range columns {
+		own, elsewhere := 0, 0
+		for j := range envelopes {
+			_, err := r.OpenDeterministic(t.Context(), &columns[i], envelopes[j])
+			switch {
+			case err == nil && i == j:
+				own++
+			case err == nil:
+				elsewhere++
+			default:
+				require.True(t, class(err) == "not-authentic" || isNotFound(err), "%v", err)
+			}
+		}
+		require.Equal(t, 1, own)
+		if opened += elsewhere; elsewhere > 0 {
+			t.Errorf("%s opens %d envelopes of other fields", &columns[i], elsewhere)
+		}
+	}
+	return opened
 }
 
 func isNotFound(err error) bool { return errors.Is(err, ErrKeyNotFound) }

@@ -24,6 +24,7 @@ func snapshot(m *MemoryStore) *MemoryStore {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	c := NewMemoryStore()
+	c.names = append(c.names, m.names...)
 	for at, k := range m.keys {
 		c.keys[at] = &storedKey{k.copy(), k.taken}
 	}

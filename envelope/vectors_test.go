@@ -50,6 +50,13 @@ type vector struct {
 	Frame             hexBytes
 	Type              Type
 	Value             string
+
+	Index        string
+	IndexVersion uint32 `json:"index_version"`
+	Bits         int
+	Partition    int
+	Normalised   hexBytes
+	Tag          hexBytes
 }
 
 func (v *vector) scope() Scope { return Scope{Tenant: v.Tenant, Class: v.Class} }
@@ -136,6 +143,10 @@ func checkVector(ctx context.Context, v *vector) error {
 		return checkTextVector(v)
 	case "field":
 		return checkFieldVector(ctx, v)
+	case "deterministic":
+		return checkDeterministicVector(ctx, v)
+	case "index":
+		return differs("class", class(readIndexVector(v)), v.Error)
 	}
 	return fmt.Errorf("no reader for kind %q", v.Kind)
 }

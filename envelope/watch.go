@@ -265,6 +265,9 @@ func (r *KeyRing) inUse(w *watch) (n int) {
 
 // used reports whether k is still of use. Only the check of its watch calls it.
 func (r *KeyRing) used(k *dataKey, now time.Time) bool {
+	if set := r.setWith(k); k.purpose != PurposeData && set != nil {
+		set.used.Store(false) // the next use is noted again
+	}
 	switch {
 	case k.used.Swap(false) || k.idleSince.IsZero():
 		k.idleSince = now

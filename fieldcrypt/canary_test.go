@@ -176,7 +176,20 @@ func canariesIn[T Plain](t *testing.T, content T) (values []Value[T]) {
 	gone.setUnavailable(envelope.ErrKeyDestroyed, testField, testOrigin)
 	var column Value[T] // plaintext in the column
 	require.NoError(t, column.Scan(any(fmt.Sprint(content))))
-	return []Value[T]{plain, encrypted, asText, decrypted, gone, column}
+	var bytesColumn, scalar, inside Value[T]
+	require.NoError(t, bytesColumn.Scan([]byte(fmt.Sprint(content))))
+	require.NoError(t, scalar.Scan(int64(canaryNumber)))
+	inside.scannedInside([]any{canaryText, json.Number(strconv.Itoa(canaryNumber))})
+	adopted := inside
+	if err := adopted.adopt(); err != nil { // of most types, for which the error is looked through
+		require.Empty(t, seenIn(err.Error()))
+		require.NoError(t, adopted.Scan(any(content)))
+		_ = adopted.adopt()
+	}
+	for _, v := range []Value[T]{column, bytesColumn, scalar, inside} {
+		require.True(t, v.isCandidate())
+	}
+	return []Value[T]{plain, encrypted, asText, decrypted, gone, column, bytesColumn, scalar, inside, adopted}
 }
 
 // A tally counts outputs that were looked through, and those that showed a

@@ -148,7 +148,7 @@ func columnAs[T Plain](c candidate) (out T, ok bool) {
 		*p, ok = boolOfColumn(c.content, text)
 	case *time.Time:
 		if *p, ok = c.content.(time.Time); !ok && isText {
-			ok = p.UnmarshalText([]byte(text)) == nil
+			*p, ok = timeOfColumn(text)
 		}
 	case *CivilDate:
 		if t, isTime := c.content.(time.Time); isTime {
@@ -190,6 +190,18 @@ func boolOfColumn(content any, text string) (b, ok bool) {
 		return false, true
 	}
 	return false, false
+}
+
+// timeOfColumn reads RFC 3339 (section 5.6) as it is written: package time takes
+// an hour of one digit and a comma too.
+func timeOfColumn(text string) (time.Time, bool) {
+	t, err := time.Parse(time.RFC3339Nano, text)
+	zoned := strings.HasSuffix(text, t.Format("Z07:00")) || strings.HasSuffix(text, t.Format("-07:00"))
+	ok := err == nil && zoned && strings.HasPrefix(text, t.Format("2006-01-02T15:04:05")) && !strings.Contains(text, ",")
+	if _, offset := t.Zone(); offset != 0 {
+		return t.In(time.FixedZone("", offset)), ok
+	}
+	return t.UTC(), ok // not the process's own zone, if its offset is the same
 }
 
 // isNumber reports a number as JSON has it (RFC 8259, section 6), which is how

@@ -388,6 +388,20 @@ func (ds *documents) of(record map[string]any, member string, content any, read 
 	return d, d.err
 }
 
+// drop keeps nothing of a document without the shape that a path is for: the
+// value may be anywhere in it, in plaintext.
+func (ds *documents) drop(record map[string]any, member string, err error) {
+	for i := len(ds.list) - 1; i >= 0; i-- {
+		d := ds.list[i]
+		if reflect.ValueOf(d.record).UnsafePointer() != reflect.ValueOf(record).UnsafePointer() {
+			break // a record's documents follow each other
+		}
+		if d.member == member && d.err == nil {
+			d.Document = Document{state: documentBroken, err: err}
+		}
+	}
+}
+
 // put brings the documents into their records. What a program made stays so until
 // it is encrypted.
 func (ds *documents) put(encrypted bool) {

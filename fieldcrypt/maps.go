@@ -260,7 +260,9 @@ func (m *Maps) gatherEnvelopes(w *work, docs *documents, i, row int, record map[
 		return nil
 	})
 	if err != nil {
-		w.fail(&job{field: f, row: row}, fmt.Errorf("%w (path %s): %w", ErrNotEnvelope, m.module.paths[i], err))
+		err = fmt.Errorf("%w (path %s): %w", ErrNotEnvelope, m.module.paths[i], err)
+		docs.drop(record, string(m.module.paths[i][0]), err)
+		w.fail(&job{field: f, row: row}, err)
 	}
 }
 

@@ -26,6 +26,8 @@ type plan struct {
 	classes []string // what marked.class counts in
 	loose   []bool   // of classes: those of deterministic fields, which are bound to no record
 
+	tenantName string // of the tenant field, as the program writes it
+
 	names map[string]struct{} // of fields, as "Module.field"
 }
 
@@ -57,6 +59,7 @@ type idPart struct {
 	address
 	goName string
 	text   func(unsafe.Pointer) string
+	form   idForm // how a database holds it
 }
 
 func planFor[T any]() (*plan, error) { return compile(reflect.TypeFor[T]()) }
@@ -175,6 +178,7 @@ func (c *compiler) idField(f reflect.StructField, at address, goName string, own
 	if t.Kind() == reflect.Pointer {
 		part.address, t = at.behind(), t.Elem()
 	}
+	part.form = idFormOf(t)
 	switch part.text = idText(t); {
 	case part.text == nil:
 		return c.fail(goName, "an ID of type %s isn't supported: it can be a string, an integer, 16 bytes such as a UUID, or a pointer to one", typeName(f.Type))
@@ -227,7 +231,7 @@ func (c *compiler) tenantField(f reflect.StructField, at address, goName string,
 	case c.tenant != nil:
 		return c.fail(goName, "a second tenant: a record belongs to one")
 	}
-	c.tenant, c.owner = &at, snakeCase(f.Name)
+	c.tenant, c.owner, c.tenantName = &at, snakeCase(f.Name), goName
 	return nil
 }
 

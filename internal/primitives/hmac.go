@@ -2,6 +2,7 @@ package primitives
 
 import (
 	"crypto/sha256"
+	"hash"
 	"sync"
 )
 
@@ -10,9 +11,10 @@ import (
 // the states of the two hashes after it (section 6), which are as secret. It is
 // not safe for concurrent use.
 type HMAC struct {
-	mac  *mac
-	head [6]byte
-	out  [sha256.Size]byte
+	mac   *mac
+	hash  hash.Hash                  // of mac, whose key is in place
+	short [sha256.BlockSize - 9]byte // a message that is hashed as one block
+	out   [sha256.Size]byte
 }
 
 // NewHMAC makes the key ready. The caller wipes key.
@@ -21,6 +23,7 @@ func NewHMAC(key []byte) *HMAC {
 	defer wipeStack()
 	h := &HMAC{mac: newMAC(key)}
 	h.mac.Reset() // or the first message would pay for it
+	h.hash = h.mac.Hash
 	return h
 }
 
@@ -35,21 +38,27 @@ func (h *HMAC) Sum(parts ...[]byte) [sha256.Size]byte {
 	return h.out
 }
 
-// SumAfter returns the HMAC of a few bytes and the message after them. It
-// allocates nothing.
-func (h *HMAC) SumAfter(head [6]byte, n int, message []byte) [sha256.Size]byte {
-	h.head = head
-	h.mac.Reset()
-	_, _ = h.mac.Write(h.head[:n])
-	_, _ = h.mac.Write(message)
-	h.mac.Sum(h.out[:0])
-	return h.out
+// SumAfter returns the HMAC of n bytes of head and the message after them, in
+// memory of h's that the next call uses again. It allocates nothing.
+func (h *HMAC) SumAfter(head [6]byte, n int, message []byte) []byte {
+	h.hash.Reset()
+	if n+len(message) <= len(h.short) { // hashing one piece costs less than two
+		copy(h.short[:], head[:n])
+		copy(h.short[n:], message)
+		_, _ = h.hash.Write(h.short[:n+len(message)])
+	} else {
+		copy(h.short[:], head[:n])
+		_, _ = h.hash.Write(h.short[:n])
+		_, _ = h.hash.Write(message)
+	}
+	return h.hash.Sum(h.out[:0])
 }
 
 // Wipe overwrites all that depends on the key or on a message. The HMAC must not
 // be in use, and is used no more.
 func (h *HMAC) Wipe() {
 	h.mac.wipe()
+	clear(h.short[:])
 	clear(h.out[:])
 }
 

@@ -18,9 +18,14 @@ func TestHMACIsHMAC(t *testing.T) {
 		message := bytes.Repeat([]byte("made up "), n/8+1)[:n]
 		want := hmac.New(sha256.New, madeUpKey)
 		want.Write(message)
-		for _, cut := range []int{0, n / 2, n} {
+		for _, cut := range []int{0, min(n, 3), n / 2, n} {
 			got := h.Sum(message[:cut], message[cut:])
 			require.Equal(t, want.Sum(nil), got[:])
+			if head := min(cut, 6); cut <= 6 {
+				var first [6]byte
+				copy(first[:], message[:head])
+				require.Equal(t, want.Sum(nil), h.SumAfter(first, head, message[head:]))
+			}
 		}
 	}
 }
@@ -72,12 +77,13 @@ func TestHMACKeepsNoKey(t *testing.T) {
 	require.Zero(t, count())
 	require.NotSame(t, unsafe.SliceData(orphans[0]), unsafe.SliceData(m.pads()[0]))
 
-	h := &HMAC{mac: m}
+	h := &HMAC{mac: m, hash: m.Hash}
 	secret := []byte("a made-up message")
-	h.Sum(secret, nil)
+	h.SumAfter([6]byte{}, 3, secret)
 	states := m.pads()
 	require.NotEqual(t, make([]byte, len(states[0])), states[0])
 	h.Wipe()
+	require.Equal(t, HMAC{mac: m, hash: m.Hash}, *h, "message and result")
 	for _, state := range states {
 		require.Equal(t, make([]byte, len(state)), state)
 	}

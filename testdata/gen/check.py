@@ -16,6 +16,10 @@ KEY = {"name", "kind", "error", "secret", "purpose", "tenant", "class", "key_id"
 RECORD = {"created", "not_after", "budget", "record_tag"}
 FIELD = {"name", "kind", "error", "secret", "tenant", "class", "module", "field", "record", "envelope", "text"}
 TEXT = {"name", "kind", "error", "text"}
+INDEX = {
+    "name", "kind", "error", "secret", "tenant", "class", "module", "field", "index", "index_version", "bits", "partition",
+    "normalised", "tag", "text",
+}  # fmt: skip
 BINDING = ("tenant", "class", "module", "field", "record")
 
 
@@ -34,7 +38,7 @@ def check_all(paths: list[Path]) -> list[str]:
             where = f"{path.name}: {case['name']}"
             problems += [f"{where}: {p}" for p in check(case)]
             problems += [f"{where}: control, {what}: not noticed" for what, c in falsified(case) if not check(c)]
-    problems += check_hkdf() + check_surrogates() + check_longest()
+    problems += check_hkdf() + check_surrogates() + check_longest() + check_partitions()
 
     for (kind, error), n in sorted(counts.items()):
         print(f"{kind}\t{error or 'opens'}\t{n}")
@@ -48,7 +52,9 @@ def check_all(paths: list[Path]) -> list[str]:
 
 def check(case: dict) -> list[str]:
     """Returns what is wrong with one case."""
-    kinds = {"key": check_key, "field": check_field, "text": check_text}
+    kinds = {
+        "key": check_key, "field": check_field, "deterministic": check_field, "text": check_text, "index": check_index,
+    }  # fmt: skip
     if case["kind"] not in kinds:
         return [f"this program reads no cases of kind {case['kind']}"]
     if case.keys() not in members(case["kind"], case["error"]):
@@ -60,6 +66,8 @@ def members(kind: str, error: str) -> list[set[str]]:
     """The sets of members that a case may have."""
     if kind == "key":
         return [KEY, KEY | RECORD]
+    if kind == "index":
+        return [INDEX]
     if kind == "text":
         return [TEXT | {"envelope"} if error == "" else TEXT]
     return [FIELD | {"": {"frame", "type", "value"}, "bad-frame": {"frame"}}.get(error, set())]
@@ -78,7 +86,10 @@ def read(case: dict, by=fc):
     if case["kind"] == "text":
         return by.decode_text(case["text"])
     secret = bytes.fromhex(case["secret"])
-    if case["kind"] == "field":
+    if case["kind"] == "index":
+        names = [case[k] for k in ("tenant", "class", "module", "field", "index", "index_version", "bits", "partition")]
+        return by.read_index(secret, *names, bytes.fromhex(case["normalised"]), case["text"])
+    if case["kind"] in ("field", "deterministic"):
         return read_envelope(case, secret, bytes.fromhex(case["envelope"]), by)
     key_id, tag = (bytes.fromhex(case[k]) if k in case else None for k in ("key_id", "record_tag"))
     numbers = [case.get(k, 0) for k in ("created", "not_after", "budget")]
@@ -86,10 +97,12 @@ def read(case: dict, by=fc):
 
 
 def read_envelope(case: dict, secret: bytes, envelope: bytes, by=fc) -> tuple[bytes, int, str]:
-    frame = by.open_field(secret, *(case[k] for k in BINDING), envelope)
+    deterministic = case["kind"] == "deterministic"
+    opens = by.open_deterministic if deterministic else by.open_field
+    frame = opens(secret, *(case[k] for k in BINDING), envelope)
     if frame.hex() != case.get("frame", frame.hex()):
         raise AssertionError(f"opens to the frame {frame.hex()}")
-    return frame, *by.read_frame(frame)
+    return frame, *(by.read_deterministic_frame if deterministic else by.read_frame)(frame)
 
 
 def check_key(case: dict):
@@ -125,11 +138,27 @@ def check_written(case, secret, envelope, frame, type_, value):
         return
     if fc.unframe(frame) != (type_, fc.write_payload(type_, value)):
         yield "its value is another payload when written again"
-    mode, _, uri, wrapped, nonce, _ = fc.parse_field(envelope)
-    if fc.seal_field(secret, *(case[k] for k in BINDING), nonce, frame, mode, uri, wrapped) != envelope:
+    binding = [case[k] for k in BINDING]
+    if case["kind"] == "deterministic":
+        again = fc.seal_deterministic(secret, *binding, frame)
+    else:
+        mode, _, uri, wrapped, nonce, _ = fc.parse_field(envelope)
+        again = fc.seal_field(secret, *binding, nonce, frame, mode, uri, wrapped)
+    if again != envelope:
         yield "another envelope when written again"
     if fc.encode_text(envelope) != case["text"]:
         yield "another text when written again"
+
+
+def check_index(case: dict):
+    got, tag = outcome(lambda: read(case))
+    if got != case["error"]:
+        yield f"gives {got!r}, not {case['error']!r}"
+    elif got == "":
+        if tag.hex() != case["tag"]:
+            yield f"reads as {tag.hex()}"
+        if fc.index_text(case["index_version"], tag) != case["text"]:
+            yield "another text when written again"
 
 
 def check_text(case: dict):
@@ -151,23 +180,23 @@ def falsified(case: dict):
     yield "a member more", case | {"plaintext": ""}
     for member in case.keys() - {"name", "kind", "error"}:
         yield f"without {member}", {k: v for k, v in case.items() if k != member}
-    if case["kind"] == "field":
+    if case["kind"] in ("field", "deterministic"):
         yield "another text", case | {"text": case["text"] + "A"}
     if "frame" in case:
         yield "another frame", case | {"frame": case["frame"] + "00"}
-    if case["error"] != "":
+    if case["error"] != "" or case.get("bits", 32) < 32:  # few bits are right by chance
         return
-    for member in ("secret", "key_id", "record_tag", "envelope"):
-        if member in case:
+    for member in ("secret", "key_id", "record_tag", "envelope", "tag", "normalised"):
+        if case.get(member):
             b = bytearray.fromhex(case[member])
             for at in {0, len(b) // 2, len(b) - 1}:
                 b[at] ^= 1
                 yield f"{member}, byte {at} flipped", case | {member: b.hex()}
                 b[at] ^= 1
-    for member in ("tenant", "class", "module", "field", "value", "text"):
+    for member in ("tenant", "class", "module", "field", "index", "value", "text"):
         if member in case:
             yield f"another {member}", case | {member: case[member] + "x"}
-    for member in ("created", "not_after", "budget", "type"):
+    for member in ("created", "not_after", "budget", "type", "index_version", "bits", "partition"):
         if member in case:
             yield f"another {member}", case | {member: case[member] + 1}
     if "record" in case:
@@ -179,6 +208,16 @@ def check_hkdf() -> list[str]:
     want = "8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879ec3454e5f3c738d2d9d201395faa4b61a96c8"
     got = fc.hkdf(b"\x0b" * 22, b"", 42).hex()
     return [] if got == want else [f"HKDF gives {got}"]
+
+
+def check_partitions() -> list[str]:
+    """The partition of a record, which no vector shows: 1 to P, and 0 without partitions."""
+    key = bytes(32)
+    for partitions, want in [(0, {0}), (1, {1}), (2, {1, 2}), (5, {1, 2, 3, 4, 5})]:
+        got = {fc.index_partition(key, str(record), partitions) for record in range(200)}
+        if got != want:
+            return [f"{partitions} partitions are {sorted(got)}"]
+    return []
 
 
 def check_surrogates() -> list[str]:

@@ -5,8 +5,8 @@ Go package, so that the vectors in testdata/vectors are read by two programs
 that share no code. It is a reference for checking, not a library: nothing here
 is constant-time in Python's own objects or wipes memory.
 
-The checked functions (seal_field, open_field, read_key, encode_text,
-decode_text, read_frame) refuse whatever the page refuses. The plain builders
+The checked functions (seal_field, open_field, seal_deterministic,
+open_deterministic, read_index, read_key, encode_text, decode_text, read_frame) refuse whatever the page refuses. The plain builders
 (scope, key_id, field_aad, header, gcm_seal, raw_text, ...) check nothing: the
 negative vectors are made with them, so that each is refused for one reason.
 
@@ -33,6 +33,7 @@ URI_MAX, WRAPPED_MAX, FRAME_MAX = 512, 6144, 16 << 20
 
 BYTES, STRING, INT64, FLOAT64, BOOL, TIME, DATE, DECIMAL, JSON, UINT64 = range(10)
 PADDED = 0x80
+INDEX_BITS_MAX, PARTITIONS_MAX = 256, 255
 
 
 class FormatError(Exception):
@@ -48,7 +49,7 @@ class Malformed(FormatError):
 
 
 class BadText(FormatError):
-    """Not the text form of an envelope."""
+    """Not the text form of an envelope or of an index tag."""
 
     error_class = "bad-text"
 
@@ -60,7 +61,7 @@ class KeyMismatch(FormatError):
 
 
 class NotAuthentic(FormatError):
-    """AES-GCM refused the envelope, or the record tag is another one."""
+    """AES refused the envelope, or the tag of a key record or of an index is another one."""
 
     error_class = "not-authentic"
 
@@ -101,6 +102,11 @@ def gcm_key(secret: bytes, sc: bytes) -> bytes:
 
 def siv_key(secret: bytes, sc: bytes) -> bytes:
     return hkdf(secret, b"fieldcrypt/v1 aes-siv" + sc, 64)
+
+
+def index_key(secret: bytes, sc: bytes, module: str, field: str, index: str, index_version: int) -> bytes:
+    names = [bytes(name, "utf-8") for name in (module, field, index)]
+    return hkdf(secret, b"fieldcrypt/v1 blind-index" + sc + b"".join(map(lp, names)) + struct.pack(">I", index_version), 32)
 
 
 def record_tag(secret: bytes, purpose: str, sc: bytes, created: int, not_after: int, budget: int) -> bytes:
@@ -270,6 +276,108 @@ def seal_field(
     return envelope
 
 
+# Deterministic envelopes
+
+
+def det_aad(kid: bytes, sc: bytes, module: str, field: str) -> bytes:
+    return binding(b"fieldcrypt/v1 det-field", kid, sc, module, field)
+
+
+def check_deterministic(tenant: str, class_: str, module: str, field: str, record: str | None) -> None:
+    check_binding(tenant, class_, module, field, record)
+    if not (record is None):
+        raise Malformed("a deterministic envelope is bound to no record")
+
+
+def open_deterministic(
+    secret: bytes, tenant: str, class_: str, module: str, field: str, record: str | None, envelope: bytes
+) -> bytes:
+    """Returns the framed plaintext of a deterministic envelope; read_deterministic_frame reads that."""
+    check_secret(secret)
+    check_deterministic(tenant, class_, module, field, record)
+    _, kid, _, _, sealed = parse(envelope, (DETERMINISTIC,))
+    sc = scope(tenant, class_)
+    if not hmac.compare_digest(kid, key_id(secret, "det", sc)):
+        raise KeyMismatch("key ID is not the one of this deterministic key and scope")
+    try:
+        return AESSIV(siv_key(secret, sc)).decrypt(sealed, [det_aad(kid, sc, module, field)])
+    except InvalidTag as e:
+        raise NotAuthentic("AES-SIV refused the envelope") from e
+
+
+def read_deterministic_frame(f: bytes) -> tuple[int, str]:
+    """read_frame, less what has several frames for equal values."""
+    type_, value = read_frame(f)
+    if f[0] & PADDED:
+        raise BadFrame("padding in a deterministic envelope")
+    if type_ in (FLOAT64, TIME, JSON):
+        raise BadFrame(f"type {type_} in a deterministic envelope")
+    return type_, value
+
+
+def seal_deterministic(
+    secret: bytes, tenant: str, class_: str, module: str, field: str, record: str | None, frame: bytes
+) -> bytes:
+    check_secret(secret)
+    check_deterministic(tenant, class_, module, field, record)
+    read_deterministic_frame(frame)
+    sc = scope(tenant, class_)
+    kid = key_id(secret, "det", sc)
+    envelope = header(DETERMINISTIC, kid) + siv_seal(siv_key(secret, sc), frame, det_aad(kid, sc, module, field))
+    parse(envelope, (DETERMINISTIC,))
+    return envelope
+
+
+# Blind indexes
+
+
+def index_tag(key: bytes, bits: int, partition: int, normalised: bytes) -> bytes:
+    tag = bytearray(hmac.digest(key, struct.pack(">HB", bits, partition) + normalised, "sha256")[: -(-bits // 8)])
+    tag[-1] &= 0xFF << -bits % 8 & 0xFF
+    return bytes(tag)
+
+
+def index_partition(key: bytes, record: str, partitions: int) -> int:
+    if partitions == 0:
+        return 0
+    digest = hmac.digest(key, struct.pack(">H", 0) + lp(bytes(record, "utf-8")), "sha256")
+    return 1 + struct.unpack(">I", digest[:4])[0] % partitions
+
+
+def index_text(version: int, tag: bytes) -> str:
+    return f"fi{version}." + base64.urlsafe_b64encode(tag).rstrip(b"=").decode()
+
+
+def read_index(
+    secret: bytes, tenant: str, class_: str, module: str, field: str, index: str, index_version: int,
+    bits: int, partition: int, normalised: bytes, text: str,
+) -> bytes:  # fmt: skip
+    """Returns the tag of a text if it is the one of this value."""
+    check_binding(tenant, class_, module, field, None)
+    check_string("index name", index, NAME_MAX)
+    if index_version < 1:
+        raise Malformed("an index version counts from 1")
+    if bits < 1:
+        raise Malformed("a tag has at least one bit")
+    if bits > INDEX_BITS_MAX:
+        raise Malformed(f"a tag of {bits} bits")
+    if not 0 <= partition <= PARTITIONS_MAX:
+        raise Malformed(f"partition {partition}")
+    start = f"fi{index_version}."
+    if not text.startswith(start):
+        raise BadText(f"does not begin with {start}")
+    tag = decode_base64url(text[len(start) :])
+    if len(tag) != -(-bits // 8):
+        raise BadText(f"a tag of {len(tag)} bytes")
+    if tag[-1] & ~(0xFF << -bits % 8):
+        raise BadText("unused bits of the tag are not zero")
+    check_secret(secret)
+    key = index_key(secret, scope(tenant, class_), module, field, index, index_version)
+    if not hmac.compare_digest(index_tag(key, bits, partition, normalised), tag):
+        raise NotAuthentic("the tag is not this value's")
+    return tag
+
+
 # Text form
 
 ALPHABET = re.compile(r"[A-Za-z0-9_-]*")
@@ -287,18 +395,22 @@ def encode_text(envelope: bytes) -> str:
     return text
 
 
-def decode_text(text: str) -> bytes:
-    prefix = f"fc{VERSION}."
-    if not text.startswith(prefix):
-        raise BadText(f"does not begin with {prefix}")
-    body = text[len(prefix) :]
+def decode_base64url(body: str) -> bytes:
     if not ALPHABET.fullmatch(body):
         raise BadText("a character outside the base64url alphabet")
     if len(body) % 4 == 1:
         raise BadText("no bytes have a text of this length")
-    envelope = base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))
-    if base64.urlsafe_b64encode(envelope).rstrip(b"=").decode() != body:
+    decoded = base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))
+    if base64.urlsafe_b64encode(decoded).rstrip(b"=").decode() != body:
         raise BadText("unused trailing bits are not zero")
+    return decoded
+
+
+def decode_text(text: str) -> bytes:
+    prefix = f"fc{VERSION}."
+    if not text.startswith(prefix):
+        raise BadText(f"does not begin with {prefix}")
+    envelope = decode_base64url(text[len(prefix) :])
     if len(envelope) < 3:
         raise BadText("too short to have a mode")
     if envelope[1] != VERSION:

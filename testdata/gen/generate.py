@@ -1,6 +1,6 @@
 """Writes testdata/vectors, or with --check reads what is there.
 
-    python generate.py           write key.json, field.json and text.json
+    python generate.py           write key.json, field.json, deterministic.json, index.json and text.json
     python generate.py --check   read every file with the Python reader, and
                                  fail if writing would change any byte
 
@@ -12,8 +12,10 @@ import json
 import sys
 from pathlib import Path
 
+import cases_deterministic
 import cases_field_negative
 import cases_field_positive
+import cases_index
 import cases_key
 import cases_text
 from check import check_all
@@ -25,6 +27,8 @@ VECTORS = Path(__file__).resolve().parent.parent / "vectors"
 def files() -> dict[str, list[dict]]:
     return {
         "field.json": [*cases_field_positive.cases(), *cases_field_negative.cases()],
+        "deterministic.json": [*cases_deterministic.cases()],
+        "index.json": [*cases_index.cases()],
         "key.json": [*cases_key.positive(), *cases_key.negative()],
         "text.json": [*cases_text.positive(), *cases_text.negative()],
     }

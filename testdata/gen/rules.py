@@ -22,11 +22,12 @@ from pathlib import Path
 import fieldcrypt_v1 as fc
 import rules_envelope
 import rules_keys
+import rules_shared
 from check import outcome, read
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-RULES = [*rules_keys.RULES, *rules_envelope.RULES]
+RULES = [*rules_keys.RULES, *rules_envelope.RULES, *rules_shared.RULES]
 
 REFUSES = re.compile(r"\b(refuse[sd]?|errors?|never|must|exactly|at least|at most|equals)\b")
 NOT_BUILT = re.compile(r"not built yet", re.IGNORECASE)
@@ -89,7 +90,7 @@ def fc_with(words) -> types.ModuleType:
             raise ValueError(f"{source.count(old)} times {old!r} in fieldcrypt_v1.py")
         source = source.replace(old, new)
     reader = types.ModuleType("fieldcrypt_v1_without")
-    reader.decrypt_only = decrypt_only
+    reader.decrypt_only, reader.siv_decrypt_only = decrypt_only, siv_decrypt_only
     exec(compile(source, "fieldcrypt_v1 without a rule", "exec"), reader.__dict__)
     return reader
 
@@ -97,6 +98,14 @@ def fc_with(words) -> types.ModuleType:
 def decrypt_only(key: bytes, nonce: bytes, sealed: bytes, _) -> bytes:
     """AES-GCM without its tag: CTR mode, in which a message begins with block 2."""
     return Cipher(algorithms.AES(key), modes.CTR(nonce + b"\x00\x00\x00\x02")).decryptor().update(sealed[:-16])
+
+
+def siv_decrypt_only(key: bytes, sealed: bytes, _) -> bytes:
+    """AES-SIV without its comparison: CTR mode, which begins with the SIV less two of its bits."""
+    start = bytearray(sealed[:16])
+    start[8] &= 0x7F
+    start[12] &= 0x7F
+    return Cipher(algorithms.AES(key[len(key) // 2 :]), modes.CTR(bytes(start))).decryptor().update(sealed[16:])
 
 
 def name_in(name: str, patterns) -> bool:

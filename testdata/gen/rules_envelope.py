@@ -8,7 +8,7 @@ NO_LENGTH, PAST, EMPTY = never("len(b) < 2"), never("n > len(b) - 2"), never("n 
 NO_KEY_ID_LENGTH = never("len(envelope) < 3 + KEY_ID_LEN")
 NO_LEAST = ("if not 1 <= n <= FRAME_MAX:", "if n > FRAME_MAX:")
 NO_TEXT_VERSION, NO_STREAM = never("envelope[1] != VERSION"), never("envelope[2] == STREAM")
-ANY_BITS = never('base64.urlsafe_b64encode(envelope).rstrip(b"=").decode() != body')
+ANY_BITS = never('base64.urlsafe_b64encode(decoded).rstrip(b"=").decode() != body')
 ANY_BYTE = [never("not ALPHABET.fullmatch(body)"), never("len(body) % 4 == 1"), ANY_BITS, ('"=" * (-len(body) % 4)', '"==="')]
 
 RULES = [

@@ -28,7 +28,7 @@ func (b *hexBytes) UnmarshalText(text []byte) (err error) {
 	return err
 }
 
-// A vector is one case of any of the three files. Sizes of a group are in
+// A vector is one case of any of the files. Sizes of a group are in
 // bits, those of a case in bytes.
 type vector struct {
 	ID      int    `json:"tcId"`
@@ -90,6 +90,7 @@ type algorithm struct {
 var algorithms = []algorithm{
 	{"AES-256-GCM", "aes_gcm_test.json", otherGCM, openGCM, openWithoutTag},
 	{"HKDF-SHA256", "hkdf_sha256_test.json", otherHKDF, deriveHKDF, deriveWithoutInfo},
+	{"AES-SIV", "aes_siv_cmac_test.json", otherSIV, openSIV, openSIVWithoutComparing},
 	{"HMAC-SHA256", "hmac_sha256_test.json", otherHMAC, verifyHMAC, func(*vector) bool { return true }},
 }
 
@@ -124,6 +125,47 @@ func openWithoutTag(v *vector) bool {
 	}
 	msg := make([]byte, len(v.CT))
 	cipher.NewCTR(block, slices.Concat(v.IV, []byte{0, 0, 0, 2})).XORKeyStream(msg, v.CT)
+	return len(msg) == len(v.Msg)
+}
+
+// All cases of AES-SIV have one string of associated data and no nonce.
+func otherSIV(v *vector) string {
+	if len(v.Key) != primitives.SIVKeySize {
+		return fmt.Sprintf("AES-SIV with a key of %d bits", 8*len(v.Key))
+	}
+	return ""
+}
+
+// openSIV also seals again: a deterministic cipher has one ciphertext for a message.
+func openSIV(v *vector) bool {
+	siv, err := primitives.NewSIV(v.Key)
+	if err != nil {
+		return false
+	}
+	defer siv.Wipe()
+	msg, err := siv.Open(v.CT, v.AAD)
+	if err != nil || !bytes.Equal(msg, v.Msg) {
+		return false
+	}
+	ct, err := siv.Seal(v.Msg, v.AAD)
+	return err == nil && bytes.Equal(ct, v.CT)
+}
+
+// openSIVWithoutComparing decrypts as AES-SIV does and never looks whether the
+// SIV is that of the message.
+func openSIVWithoutComparing(v *vector) bool {
+	if len(v.CT) < primitives.SIVSize {
+		return false
+	}
+	block, err := aes.NewCipher(v.Key[len(v.Key)/2:])
+	if err != nil {
+		return false
+	}
+	start := bytes.Clone(v.CT[:primitives.SIVSize])
+	start[8] &= 0x7f
+	start[12] &= 0x7f
+	msg := make([]byte, len(v.CT)-primitives.SIVSize)
+	cipher.NewCTR(block, start).XORKeyStream(msg, v.CT[primitives.SIVSize:])
 	return len(msg) == len(v.Msg)
 }
 

@@ -1,0 +1,136 @@
+package sweep
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
+
+// tellEvery is how often the callback is told.
+const tellEvery = time.Second
+
+// watch renews the leases, and heeds what was decided elsewhere: a pause, or the
+// end of the job.
+func (r *run) watch(ctx context.Context, cancel context.CancelCauseFunc) {
+	every := min(time.Second, r.Sweeper.opts.Lease/3)
+	for sleep(ctx, every) {
+		state, err := r.queue.renew(ctx)
+		switch {
+		case errors.Is(err, ErrAbandoned):
+			cancel(ErrAbandoned)
+			return
+		case err != nil: // the workers meet it themselves
+			continue
+		}
+		r.paused(state == jobPaused)
+		if report, err := r.report(ctx, r.queue.job); err == nil {
+			r.mu.Lock()
+			p := &r.progress
+			p.Rows, p.Changed, p.Failed = max(p.Rows, report.Rows), max(p.Changed, report.Changed), max(p.Failed, report.Failed)
+			r.tell()
+			r.mu.Unlock()
+		}
+	}
+}
+
+func (r *run) paused(paused bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.progress.Paused != paused {
+		r.progress.Paused, r.told = paused, time.Time{}
+		r.tell()
+	}
+}
+
+func (r *run) isPaused() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.progress.Paused
+}
+
+// count adds what a batch of this call did, until the next look at all of it.
+func (r *run) count(st step) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p := &r.progress
+	p.Rows, p.Changed, p.Failed = p.Rows+st.seen, p.Changed+st.changed, p.Failed+st.failed
+	r.tell()
+}
+
+// finished tells the end.
+func (r *run) finished(report *Report) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p := &r.progress
+	p.Rows, p.Changed, p.Failed, p.Finished = report.Rows, report.Changed, report.Failed, true
+	p.Total, p.Workers, p.Waiting, p.Paused = max(p.Total, p.Rows), 0, "", false
+	r.told = time.Time{}
+	r.tell()
+}
+
+// tell calls the callback, at most once in tellEvery. r.mu is held: calls come
+// one at a time.
+func (r *run) tell() {
+	now := time.Now()
+	if r.opts.Progress == nil || now.Sub(r.told) < tellEvery {
+		return
+	}
+	r.told = now
+	p := r.progress
+	p.Elapsed = now.Sub(r.began)
+	if p.Rows > 0 && p.Total > p.Rows && !p.Finished {
+		p.Left = time.Duration(float64(p.Elapsed) * float64(p.Total-p.Rows) / float64(p.Rows))
+	}
+	if !p.Finished {
+		p.Workers = r.opts.Workers
+	}
+	r.opts.Progress(p)
+}
+
+const (
+	firstPause   = 20 * time.Millisecond
+	longestPause = 5 * time.Second
+)
+
+// patiently tries again what an outage made fail, with growing pauses, until
+// Options.Patience is over.
+func (r *run) patiently(ctx context.Context, what string, do func() error) error {
+	var since time.Time
+	pause := firstPause
+	for {
+		err := do()
+		if err == nil || ctx.Err() != nil || !passes(err) && !isOutage(err) {
+			if !since.IsZero() {
+				r.waiting("")
+			}
+			if err != nil && ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			return err
+		}
+		if since.IsZero() {
+			since = time.Now()
+		}
+		if time.Since(since)+pause > r.Sweeper.opts.Patience {
+			return fmt.Errorf("%w: %s was away for %v: %w", ErrOutage, what, time.Since(since).Round(time.Millisecond), err)
+		}
+		if pause > time.Second {
+			r.waiting(what)
+		}
+		if !sleep(ctx, pause/2+rand.N(pause)) {
+			return context.Cause(ctx)
+		}
+		pause = min(2*pause, longestPause)
+	}
+}
+
+func (r *run) waiting(what string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.progress.Waiting != what {
+		r.progress.Waiting, r.told = what, time.Time{}
+		r.tell()
+	}
+}

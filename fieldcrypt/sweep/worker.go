@@ -1,0 +1,344 @@
+package sweep
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/fieldcrypt/fieldcrypt-go/fieldcrypt"
+)
+
+// How often a worker that has to wait for others looks again.
+const (
+	pollFirst = 5 * time.Millisecond
+	pollLast  = 250 * time.Millisecond
+)
+
+// worker takes one key range after the other, until the job is done.
+func (r *run) worker(ctx context.Context) error {
+	size := new(atomic.Int64) // rows in a batch; grows from here
+	size.Store(int64(min(firstBatch, r.Sweeper.opts.MaxBatch)))
+	for poll := pollFirst; ; {
+		var u *unit
+		r.hooks.Step("take")
+		err := r.patiently(ctx, "the database", func() (err error) {
+			u, err = r.queue.take(ctx)
+			return err
+		})
+		switch {
+		case errors.Is(err, errDone):
+			return nil
+		case errors.Is(err, errPaused), errors.Is(err, errWait):
+			r.paused(errors.Is(err, errPaused))
+			if !sleep(ctx, poll) {
+				return context.Cause(ctx)
+			}
+			poll = min(2*poll, pollLast)
+			continue
+		case err != nil:
+			return err
+		}
+		r.paused(false)
+		poll = pollFirst
+		err = r.unit(ctx, u, size)
+		switch {
+		case errors.Is(err, errLost): // somebody else goes on with it
+			continue
+		case errors.Is(err, errPaused):
+			if err := r.patiently(ctx, "the database", func() error { return r.queue.release(ctx) }); err != nil {
+				return err
+			}
+			continue
+		case err != nil:
+			return err
+		}
+		r.hooks.Step("finish")
+		err = r.patiently(ctx, "the database", func() error { return r.queue.finish(ctx, u) })
+		if err != nil && !errors.Is(err, errLost) {
+			return err
+		}
+	}
+}
+
+const firstBatch = 100
+
+// A batch is rows on their way from the reading half of a worker to the writing
+// half.
+type batch struct {
+	records []*record
+	changes []*change
+	failed  map[string]bool
+	reasons []Failure
+	last    key
+}
+
+// unit sweeps one key range. While one batch is being written the next is read
+// and sealed, so that the database and the processor work at the same time.
+func (r *run) unit(ctx context.Context, u *unit, size *atomic.Int64) error {
+	g, ctx := errgroup.WithContext(ctx)
+	batches := make(chan *batch, 1)
+	g.Go(func() error {
+		defer close(batches)
+		at := bound{after: u.bound.after, last: u.bound.last}
+		if u.cursor != nil {
+			at.after = u.cursor
+		}
+		for {
+			if r.isPaused() {
+				return errPaused
+			}
+			b, more, err := r.read(ctx, at, int(size.Load()))
+			if err != nil {
+				return err
+			}
+			if len(b.records) > 0 {
+				select {
+				case batches <- b:
+				case <-ctx.Done():
+					return context.Cause(ctx)
+				}
+				at.after = b.last
+			}
+			if !more {
+				return nil
+			}
+		}
+	})
+	g.Go(func() error {
+		for b := range batches {
+			if err := r.settle(ctx, u, b, size); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return g.Wait()
+}
+
+// read reads the next rows of a bound and finds out what is to become of them.
+func (r *run) read(ctx context.Context, at bound, limit int) (*batch, bool, error) {
+	b := &batch{failed: map[string]bool{}}
+	var more bool
+	r.hooks.Step("read")
+	err := r.patiently(ctx, "the database", func() (err error) {
+		b.records, more, err = r.reader.page(ctx, r.db, at, limit)
+		return err
+	})
+	if err != nil || len(b.records) == 0 {
+		return b, more, err
+	}
+	b.last = b.records[len(b.records)-1].key
+	for left := len(b.records); left > 0; {
+		n := left
+		if burst := r.limiter.Burst(); burst > 0 {
+			n = min(n, burst)
+		}
+		if err := r.limiter.WaitN(ctx, n); err != nil {
+			return nil, false, err
+		}
+		left -= n
+	}
+	r.hooks.Step("seal")
+	return b, more, r.decide(ctx, b, b.records)
+}
+
+// decide applies the operation to records, and adds to the batch what is to be
+// written and what can't be. No transaction is open meanwhile: the key service
+// and the key store may be called.
+func (r *run) decide(ctx context.Context, b *batch, records []*record) error {
+	ours := make([]*record, 0, len(records))
+	for _, rec := range records {
+		if r.reader.ours(rec) {
+			ours = append(ours, rec)
+		}
+	}
+	rows, extra := make([]fieldcrypt.Row, len(ours)), make([][]any, len(ours))
+	for i, rec := range ours {
+		rows[i], extra[i] = rec.row, rec.extra
+	}
+	err := r.patiently(ctx, "the key service or the key store", func() error {
+		if err := r.op.apply(ctx, r.reader.Rows, rows, extra, r.options()); err != nil {
+			return err
+		}
+		return outage(rows)
+	})
+	if err != nil {
+		return err
+	}
+	for i, rec := range ours {
+		c := &change{record: rec, new: append([]any(nil), rec.value...)}
+		changed := false
+		for at := range rows[i].Cells {
+			changed = r.cell(b, c, &rows[i].Cells[at], at) || changed
+			if to := r.reader.plainAt[at]; to >= 0 {
+				changed = r.cell(b, c, &rows[i].Plain[at], to) || changed
+			}
+		}
+		for n, at := range r.reader.indexAt {
+			changed = r.cell(b, c, &rows[i].Index[n], at) || changed
+		}
+		if changed {
+			b.changes = append(b.changes, c)
+		}
+	}
+	return nil
+}
+
+// cell brings what the operation says of a cell into a change.
+func (r *run) cell(b *batch, c *change, cell *fieldcrypt.RowCell, at int) (changed bool) {
+	if cell.Err != nil {
+		b.fail(c.record, r.reader.touched[at].name, cell.Err.Error())
+		return false
+	}
+	if !cell.Changed {
+		return false
+	}
+	c.new[at] = cell.New
+	return true
+}
+
+func (b *batch) fail(rec *record, column, reason string) {
+	b.failed[rec.key.name()] = true
+	b.reasons = fail(b.reasons, failuresOfRange, Failure{Key: rec.key.String(), Column: column, Reason: reason})
+}
+
+// outage returns the error of a cell that met one: no row is reported for it.
+func outage(rows []fieldcrypt.Row) error {
+	for i := range rows {
+		for _, cells := range [][]fieldcrypt.RowCell{rows[i].Cells, rows[i].Plain, rows[i].Index} {
+			for c := range cells {
+				if err := cells[c].Err; err != nil && isOutage(err) {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// settle writes a batch, tries again what others changed at the same time, and
+// moves the unit's cursor behind it.
+func (r *run) settle(ctx context.Context, u *unit, b *batch, size *atomic.Int64) error {
+	w := &writer{reader: r.reader, db: r.db, hooks: r.hooks}
+	written := int64(0)
+	saved := false
+	made := func() step {
+		failures := u.failures
+		for _, f := range b.reasons {
+			failures = fail(failures, failuresOfRange, f)
+		}
+		return step{b.last, int64(len(b.records)), written, int64(len(b.failed)), failures}
+	}
+	if r.hooks.CursorFirst {
+		if err := r.queue.save(ctx, r.db, u, made()); err != nil {
+			return err
+		}
+		r.hooks.Step("cursor first")
+	}
+	for attempt := 1; len(b.changes) > 0 && !r.opts.DryRun; attempt++ {
+		changes := b.changes
+		if attempt > r.Sweeper.opts.Attempts {
+			for _, c := range changes {
+				b.fail(c.record, "", fmt.Sprintf("others changed it each time that it was read, %d times: run the sweep again", attempt-1))
+			}
+			break
+		}
+		var done result
+		began := time.Now()
+		err := r.patiently(ctx, "the database", func() (err error) {
+			done, err = w.write(ctx, changes, func(ctx context.Context, q querier) error {
+				st := made()
+				st.changed += int64(len(changes))
+				return r.queue.save(ctx, q, u, st)
+			})
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		r.adapt(size, len(changes), time.Since(began))
+		saved = done.saved
+		again, err := r.sort(ctx, b, changes, &done, &written)
+		if err != nil {
+			return err
+		}
+		if len(again) > 0 && attempt > 1 && !sleep(ctx, rand.N(time.Duration(attempt)*2*time.Millisecond)) {
+			return context.Cause(ctx)
+		}
+		b.changes = nil
+		if err := r.decide(ctx, b, again); err != nil {
+			return err
+		}
+	}
+	st := made()
+	if !saved {
+		r.hooks.Step("cursor")
+		err := r.patiently(ctx, "the database", func() error { return r.queue.save(ctx, r.db, u, st) })
+		if err != nil {
+			return err
+		}
+	}
+	u.failures, u.cursor = st.failures, b.last
+	r.count(st)
+	return nil
+}
+
+// sort tells apart what became of changes, and reads again those that others
+// changed.
+func (r *run) sort(ctx context.Context, b *batch, changes []*change, done *result, written *int64) (again []*record, err error) {
+	var lost []key
+	for i, o := range done.outcomes {
+		c := changes[i]
+		switch o {
+		case outcomeWritten:
+			*written++
+		case outcomeAltered:
+			b.fail(c.record, "", "the database held something else than what was written, as where a trigger changes the row or a column is too narrow: it was taken back; change the trigger, or widen the column")
+		case outcomeRefused:
+			b.fail(c.record, "", "the database refused what was written ("+done.codes[i]+"): look at the column's type, size and constraints")
+		default:
+			lost = append(lost, c.key)
+		}
+	}
+	if len(lost) == 0 {
+		return nil, nil
+	}
+	err = r.patiently(ctx, "the database", func() error {
+		now, err := r.reader.many(ctx, r.db, lost)
+		again = again[:0]
+		for _, rec := range now { // those that aren't there were deleted
+			again = append(again, rec)
+		}
+		return err
+	})
+	return again, err
+}
+
+// adapt makes batches larger while they are fast, and smaller where they take
+// longer than BatchTime.
+func (r *run) adapt(size *atomic.Int64, n int, took time.Duration) {
+	now := size.Load()
+	switch limit := r.Sweeper.opts.BatchTime; {
+	case took > limit:
+		size.Store(max(1, now/2))
+	case took < limit/4 && int64(n) >= now/2:
+		size.Store(min(int64(r.Sweeper.opts.MaxBatch), now*2))
+	}
+}
+
+// sleep waits, and reports whether ctx still runs then.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,269 @@
+package sweep
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/fieldcrypt/fieldcrypt-go/fieldcrypt/sweep/internal/hooks"
+	"github.com/fieldcrypt/fieldcrypt-go/internal/sqlerr"
+)
+
+// A change is a row that is to be written.
+type change struct {
+	*record
+	new []any // of target.touched; what stays is as in record.value
+}
+
+// An outcome is what became of a change.
+type outcome uint8
+
+const (
+	outcomeUnknown outcome = iota
+	outcomeWritten
+	outcomeLost    // the row isn't any more as it was read
+	outcomeAltered // the database holds something else than was written; taken back
+	outcomeRefused // the database refused the row
+)
+
+// A writer writes changes into a table, each only where its row is as it was
+// read.
+type writer struct {
+	*reader
+	db    *sql.DB
+	hooks hooks.Hooks
+}
+
+// A result is what became of a batch.
+type result struct {
+	outcomes []outcome
+	codes    map[int]string // of those refused
+	saved    bool           // whether save ran in the transaction that wrote them all
+}
+
+// errAltered ends a transaction in which a row isn't what was written.
+var errAltered = errors.New("a row isn't what was written")
+
+// write writes the changes in one transaction. If all of them were written, save
+// runs in it too, before it commits. Rows that the database refuses or alters
+// are found out one by one, each in a transaction of its own.
+func (w *writer) write(ctx context.Context, changes []*change, save func(ctx context.Context, q querier) error) (result, error) {
+	out := result{outcomes: make([]outcome, len(changes))}
+	w.hooks.Step("begin")
+	err := w.transact(ctx, func(q querier) error {
+		if err := w.batch(ctx, q, changes, out.outcomes); err != nil {
+			return err
+		}
+		w.hooks.Step("written")
+		for _, o := range out.outcomes {
+			if o != outcomeWritten {
+				return nil
+			}
+		}
+		if err := save(ctx, q); err != nil {
+			return err
+		}
+		out.saved = true
+		w.hooks.Step("saved")
+		return nil
+	})
+	if err == nil {
+		w.hooks.Step("committed")
+		return out, nil
+	}
+	out.saved = false
+	if !errors.Is(err, errAltered) && (ctx.Err() != nil || errors.Is(err, errLost) || passes(err) || sqlerr.Of(err) == sqlerr.ReadOnly || sqlerr.Hopeless(err)) {
+		return out, err
+	}
+	out.codes = map[int]string{}
+	for i := range changes {
+		out.outcomes[i] = outcomeUnknown
+		err := w.transact(ctx, func(q querier) error {
+			return w.single(ctx, q, changes[i], &out.outcomes[i])
+		})
+		switch {
+		case err == nil:
+		case errors.Is(err, errAltered):
+			out.outcomes[i] = outcomeAltered
+		case ctx.Err() != nil || passes(err) || sqlerr.Of(err) == sqlerr.ReadOnly || sqlerr.Hopeless(err):
+			return out, err
+		default:
+			out.outcomes[i], out.codes[i] = outcomeRefused, sqlerr.Code(err)
+		}
+	}
+	return out, nil
+}
+
+// batch writes changes by the dialect's best means.
+func (w *writer) batch(ctx context.Context, q querier, changes []*change, outcomes []outcome) error {
+	switch {
+	case len(changes) == 0:
+		return nil
+	case len(w.writes)+len(w.target.sets) == 0:
+		return errors.New("sweep: an operation that writes nothing was about to write")
+	case w.dialect == Postgres && len(changes) > 1:
+		return w.batchPostgres(ctx, q, changes, outcomes)
+	case w.dialect == MariaDB && len(changes) > 1:
+		return w.batchMariaDB(ctx, q, changes, outcomes)
+	}
+	for i, c := range changes {
+		if err := w.single(ctx, q, c, &outcomes[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// single writes one row.
+func (w *writer) single(ctx context.Context, q querier, c *change, o *outcome) error {
+	var sets, wheres []string
+	var args []any
+	for _, at := range w.writes {
+		sets = append(sets, quote(w.dialect, w.touched[at].name)+" = "+w.parameter(&w.touched[at]))
+		args = append(args, w.argument(&w.touched[at], c.new[at]))
+	}
+	for i := range w.target.sets {
+		sets = append(sets, quote(w.dialect, w.target.sets[i].name)+" = "+w.parameter(&w.target.sets[i]))
+		args = append(args, w.argument(&w.target.sets[i], w.reader.sets[w.target.sets[i].name]))
+	}
+	for i := range w.key {
+		wheres = append(wheres, quote(w.dialect, w.key[i].name)+" = "+w.keyParameter(&w.key[i]))
+		args = append(args, c.key[i])
+	}
+	if !w.hooks.NoSwap {
+		for i := range w.touched {
+			wheres = append(wheres, w.unchanged(&w.touched[i]))
+			args = append(args, c.old[i])
+		}
+	}
+	answer, err := q.ExecContext(ctx, bind(w.dialect, "UPDATE "+w.from+" SET "+strings.Join(sets, ", ")+" WHERE "+strings.Join(wheres, " AND ")), args...)
+	if err != nil {
+		return err
+	}
+	n, err := answer.RowsAffected()
+	switch {
+	case err != nil:
+		return err
+	case n == 0:
+		*o = outcomeLost
+		return nil
+	}
+	*o = outcomeWritten
+	if w.checks() {
+		return w.check(ctx, q, c)
+	}
+	return nil
+}
+
+// checks reports whether what was written is read again before the transaction
+// commits: where a trigger may have changed it, and in MariaDB, which without its
+// strict mode cuts off what a column is too narrow for.
+func (w *writer) checks() bool { return w.triggers || w.dialect == MariaDB }
+
+// check fails if a row isn't what was written.
+func (w *writer) check(ctx context.Context, q querier, c *change) error {
+	now, err := w.one(ctx, q, c.key)
+	if err != nil {
+		return err
+	}
+	if now == nil || !w.holds(now, c) {
+		return errAltered
+	}
+	return nil
+}
+
+// holds reports whether a row that was read again holds what a change wrote.
+func (w *writer) holds(now *record, c *change) bool {
+	for _, at := range w.writes {
+		if !same(&w.touched[at], now.value[at], c.new[at], w.dialect) {
+			return false
+		}
+	}
+	return true
+}
+
+// same compares what a column holds with what was written to it. JSON that the
+// database parses, and values of other forms, may come back in another way of
+// writing: the database has compared these itself, or took them as a whole.
+func same(c *column, holds, wrote any, d Dialect) bool {
+	if c.form == formJSON {
+		return sameJSON(holds, wrote)
+	}
+	if c.form == formOther && d != SQLite {
+		return (holds == nil) == (wrote == nil)
+	}
+	if holds == nil || wrote == nil {
+		return holds == nil && wrote == nil
+	}
+	return textOf(holds) == textOf(wrote)
+}
+
+// unchanged is the condition that a column holds what was read of it.
+func (w *writer) unchanged(c *column) string {
+	name := quote(w.dialect, c.name)
+	switch w.dialect {
+	case Postgres:
+		switch c.form {
+		case formText, formOther:
+			return "CAST(" + name + ` AS text) COLLATE "C" IS NOT DISTINCT FROM CAST(? AS text)`
+		case formJSON:
+			return name + " IS NOT DISTINCT FROM CAST(CAST(? AS text) AS jsonb)"
+		}
+		return name + " IS NOT DISTINCT FROM CAST(? AS " + c.typ + ")"
+	case MariaDB:
+		switch c.form {
+		case formText:
+			return "CAST(CONVERT(" + name + " USING utf8mb4) AS BINARY) <=> CAST(? AS BINARY)"
+		case formOther:
+			return w.compared(c) + " <=> CAST(? AS BINARY)"
+		case formBytes:
+			return "CAST(" + name + " AS BINARY) <=> CAST(? AS BINARY)"
+		}
+		return name + " <=> ?"
+	}
+	return name + " IS ?"
+}
+
+// parameter is a placeholder for a column's new value.
+func (w *writer) parameter(c *column) string {
+	if w.dialect == Postgres {
+		if c.form == formBytes {
+			return "CAST(? AS bytea)"
+		}
+		return "CAST(CAST(? AS text) AS " + c.typ + ")"
+	}
+	return "?"
+}
+
+// argument is a column's new value as its placeholder takes it.
+func (w *writer) argument(c *column, v any) any {
+	if v == nil || w.dialect != Postgres || c.form == formBytes {
+		return v
+	}
+	return textOf(v)
+}
+
+// textOf writes a value as databases read it.
+func textOf(v any) string {
+	switch v := v.(type) {
+	case string:
+		return v
+	case []byte:
+		return string(v)
+	case int64:
+		return strconv.FormatInt(v, 10)
+	case uint64:
+		return strconv.FormatUint(v, 10)
+	case float64:
+		return strconv.FormatFloat(v, 'g', -1, 64)
+	case bool:
+		return strconv.FormatBool(v)
+	case time.Time:
+		return v.Format("2006-01-02 15:04:05.999999999Z07:00")
+	}
+	return fmt.Sprint(v)
+}

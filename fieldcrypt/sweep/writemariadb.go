@@ -1,0 +1,127 @@
+package sweep
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"strings"
+)
+
+// batchMariaDB writes all rows with one statement. Keys, old and new values come
+// as one JSON document, in which all but whole numbers are hexadecimal: so no
+// character set has a say in them.
+func (w *writer) batchMariaDB(ctx context.Context, q querier, changes []*change, outcomes []outcome) error {
+	document := make([]map[string]any, len(changes))
+	for i, c := range changes {
+		m := map[string]any{"i": i}
+		for at := range w.key {
+			m[fmt.Sprintf("k%d", at)] = hexOf(c.key[at])
+		}
+		for at := range w.touched {
+			m[fmt.Sprintf("o%d", at)] = hexOf(c.old[at])
+		}
+		for _, at := range w.writes {
+			m[fmt.Sprintf("n%d", at)] = hexOf(c.new[at])
+		}
+		document[i] = m
+	}
+	text, err := json.Marshal(document)
+	if err != nil {
+		return err
+	}
+	query, args := w.statementMariaDB(string(text))
+	w.hooks.Statement(query, args)
+	answer, err := q.ExecContext(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	affected, err := answer.RowsAffected()
+	if err != nil {
+		return err
+	}
+	now, err := w.many(ctx, q, keysOf(changes))
+	if err != nil {
+		return err
+	}
+	written := int64(0)
+	for i, c := range changes {
+		switch rec := now[c.key.name()]; {
+		case rec != nil && w.holds(rec, c):
+			outcomes[i] = outcomeWritten
+			written++
+		default:
+			outcomes[i] = outcomeLost
+		}
+	}
+	if affected > written { // some row was written, and holds something else
+		return errAltered
+	}
+	return nil
+}
+
+// hexOf is a value in the document; NULL stays null.
+func hexOf(v any) any {
+	if v == nil {
+		return nil
+	}
+	return hex.EncodeToString([]byte(textOf(v)))
+}
+
+func (w *writer) statementMariaDB(document string) (string, []any) {
+	var fields, joins, sets []string
+	args := []any{document}
+	field := func(name string) {
+		fields = append(fields, name+" LONGTEXT CHARACTER SET ascii COLLATE ascii_bin PATH '$."+name+"'")
+	}
+	for i := range w.key {
+		c, name := &w.key[i], fmt.Sprintf("k%d", i)
+		field(name)
+		joins = append(joins, "t."+quote(MariaDB, c.name)+" = "+unhexed(c, "v."+name))
+	}
+	for i := range w.touched {
+		if w.hooks.NoSwap {
+			continue
+		}
+		c, name := &w.touched[i], fmt.Sprintf("o%d", i)
+		field(name)
+		column := "t." + quote(MariaDB, c.name)
+		switch c.form {
+		case formText:
+			column = "CAST(CONVERT(" + column + " USING utf8mb4) AS BINARY)"
+		case formBytes:
+			column = "CAST(" + column + " AS BINARY)"
+		default:
+			column = "CAST(CAST(" + column + " AS CHAR CHARACTER SET utf8mb4) AS BINARY)"
+		}
+		joins = append(joins, column+" <=> UNHEX(v."+name+")")
+	}
+	for _, i := range w.writes {
+		c, name := &w.touched[i], fmt.Sprintf("n%d", i)
+		field(name)
+		sets = append(sets, "t."+quote(MariaDB, c.name)+" = "+unhexed(c, "v."+name))
+	}
+	for i := range w.target.sets {
+		c := &w.target.sets[i]
+		sets = append(sets, "t."+quote(MariaDB, c.name)+" = ?")
+		args = append(args, w.reader.sets[c.name])
+	}
+	return "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (" + strings.Join(fields, ", ") + ")) AS v STRAIGHT_JOIN " + w.from + " AS t ON " +
+		strings.Join(joins, " AND ") + " SET " + strings.Join(sets, ", "), args
+}
+
+// unhexed is a value of the document as a column takes it.
+func unhexed(c *column, field string) string {
+	kind := strings.ToLower(c.typ)
+	switch {
+	case c.form == formBytes:
+		return "UNHEX(" + field + ")"
+	case c.form == formInt && strings.Contains(kind, "unsigned"):
+		return "CAST(CONVERT(UNHEX(" + field + ") USING utf8mb4) AS UNSIGNED)"
+	case c.form == formInt:
+		return "CAST(CONVERT(UNHEX(" + field + ") USING utf8mb4) AS SIGNED)"
+	case strings.HasPrefix(kind, "decimal"):
+		return "CAST(CONVERT(UNHEX(" + field + ") USING utf8mb4) AS DECIMAL(65,30))"
+	}
+	return "CONVERT(UNHEX(" + field + ") USING utf8mb4)"
+}
