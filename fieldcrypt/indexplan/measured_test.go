@@ -143,7 +143,7 @@ const heavy = 200
 
 func amongHeavy(counts []int, n, bits, partitions int) (mean float64) {
 	var value [8]byte
-	heavyKeys := scoreboard.Count(4000, 40_000) / partitions
+	heavyKeys := scoreboard.Count(4000, 20_000) / partitions
 	for key := range heavyKeys {
 		t := newTagger(0, bits)
 		rows := map[uint64]float64{}
@@ -278,7 +278,7 @@ var measuredColumns = []struct {
 const (
 	meanBound = 0.10 // of the mean
 	p95Bound  = 0.10 // of the percentile, and p95Rows
-	p95Rows   = 3
+	p95Rows   = 2
 )
 
 func off(predicted, measured Cost) (mean, p95 bool) {
@@ -289,7 +289,7 @@ func off(predicted, measured Cost) (mean, p95 bool) {
 // What the planner predicts is what tags of FORMAT.md do. The table is that of
 // docs/search-planning.md.
 func TestPredictionsHold(t *testing.T) {
-	n, tags := scoreboard.Count(100_000, 1_000_000), scoreboard.Count(1_500_000, 40_000_000)
+	n, tags := scoreboard.Count(100_000, 1_000_000), scoreboard.Count(1_500_000, 8_000_000)
 	numbers := []int{1, 4, 16}
 	quick := testing.Short() || scoreboard.UnderRace()
 	if quick {
