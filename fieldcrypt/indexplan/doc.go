@@ -44,8 +44,9 @@
 //     and their tags seen in the copy. It bounds what any attack by frequency
 //     gets.
 //
-// They are computed by drawing one random function for the hash, from a fixed
-// seed, and counting: the same input has the same plan. They are no bounds for an
+// They are computed by drawing random functions for the hash, from fixed seeds,
+// and counting: the same input has the same plan, and a key may tell a few rows
+// in a hundred more or less than the mean. They are no bounds for an
 // attacker who knows more, such as which rows were written together, or which
 // fields go with each other.
 //

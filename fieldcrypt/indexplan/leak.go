@@ -23,10 +23,34 @@ type share struct {
 	rows  int64
 }
 
-// leak counts what the tags of a random function tell.
+// Which values collide is up to the key. leak averages over several, as long as
+// that costs no more than sharesDrawn.
+const (
+	maxDraws    = 16
+	sharesDrawn = 1 << 20
+)
+
+// leak counts what the tags of random functions tell, in the mean.
 func leak(h Histogram, bits, partitions int) Leak {
+	var sum Leak
+	draws, done := 1, 0
+	for done < draws {
+		l, shares := leakOnce(h, bits, partitions, uint64(done))
+		sum.LearnedBits += l.LearnedBits
+		sum.Guess += l.Guess
+		sum.GuessWithKey += l.GuessWithKey
+		if done == 0 {
+			draws = min(max(1, sharesDrawn/shares), maxDraws)
+		}
+		done++
+	}
+	n := float64(draws)
+	return Leak{sum.LearnedBits / n, sum.Guess / n, float64(h.most()) / float64(h.Rows()), sum.GuessWithKey / n}
+}
+
+func leakOnce(h Histogram, bits, partitions int, seed uint64) (l Leak, of int) {
 	n := float64(h.Rows())
-	shares, withinValues := draw(h, bits, partitions)
+	shares, withinValues := draw(h, bits, partitions, seed)
 	slices.SortFunc(shares, func(a, b share) int {
 		return cmp.Or(cmp.Compare(a.tag, b.tag), cmp.Compare(a.value, b.value))
 	})
@@ -36,7 +60,6 @@ func leak(h Histogram, bits, partitions int) Leak {
 		from, to int // of shares
 	}
 	var groups []group
-	l := Leak{GuessWithout: float64(h.most()) / n}
 	tagEntropy := 0.0
 	for from := 0; from < len(shares); {
 		g := group{from: from, to: from}
@@ -70,13 +93,13 @@ func leak(h Histogram, bits, partitions int) Leak {
 			}
 		}
 	}
-	return l
+	return l, len(shares)
 }
 
 // draw gives each value's rows in each partition a random tag. It also returns
 // the entropy of the partitions within the values, in bits a row.
-func draw(h Histogram, bits, partitions int) (shares []share, withinValues float64) {
-	r := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same plan each time; nothing secret comes of it
+func draw(h Histogram, bits, partitions int, seed uint64) (shares []share, withinValues float64) {
+	r := rand.New(rand.NewPCG(seed, 0x706c616e)) //nolint:gosec // the same plan each time; nothing secret comes of it
 	descending := slices.Clone(h)
 	slices.SortFunc(descending, func(a, b Bucket) int { return cmp.Compare(b.Rows, a.Rows) })
 	n := float64(h.Rows())

@@ -45,6 +45,19 @@ func (k key) String() string {
 	return strings.Join(parts, ", ")
 }
 
+// name tells keys apart within a batch.
+func (k key) name() string {
+	if len(k) == 1 {
+		switch v := k[0].(type) {
+		case string:
+			return v
+		case int64:
+			return strconv.FormatInt(v, 10)
+		}
+	}
+	return k.encode()
+}
+
 // encode writes a key as it stands in the table of ranges.
 func (k key) encode() string {
 	parts := make([]string, len(k))

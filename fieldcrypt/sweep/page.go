@@ -186,7 +186,7 @@ func (r *reader) page(ctx context.Context, q querier, b bound, limit int) (recor
 		if err != nil {
 			return nil, false, err
 		}
-		if n := len(records); n > 0 && rec.key.encode() == records[n-1].key.encode() {
+		if n := len(records); n > 0 && rec.key.name() == records[n-1].key.name() {
 			return nil, false, fmt.Errorf("%w: %w (%s), and a sweep that goes along it could miss some: name the columns of a unique index in Table.Key", ErrTable, errNotUnique, rec.key)
 		}
 		if len(records) == limit || size > maxBatchBytes {
@@ -216,7 +216,7 @@ func (r *reader) one(ctx context.Context, q querier, k key) (*record, error) {
 // keysInQuery bounds the keys in one query of many.
 const keysInQuery = 200
 
-// many reads rows by their keys, and returns those that are there by key.encode.
+// many reads rows by their keys, and returns those that are there by key.name.
 func (r *reader) many(ctx context.Context, q querier, keys []key) (map[string]*record, error) {
 	found := make(map[string]*record, len(keys))
 	equal := make([]string, len(r.key))
@@ -233,7 +233,7 @@ func (r *reader) many(ctx context.Context, q querier, keys []key) (map[string]*r
 		err := each(ctx, q, bind(r.dialect, query), args, func(scan func(...any) error) error {
 			rec, err := r.scan(scan)
 			if err == nil {
-				found[rec.key.encode()] = rec
+				found[rec.key.name()] = rec
 			}
 			return err
 		})

@@ -190,7 +190,7 @@ func (s *Sweeper) Last(ctx context.Context, table Table) (*Report, error) {
 			return r, nil
 		}
 	}
-	if err != nil {
+	if err != nil && sqlerr.Of(err) != sqlerr.NoTable {
 		return nil, fmt.Errorf("sweep: read the job of table %s: %w", table.label(), told(err))
 	}
 	return nil, nil

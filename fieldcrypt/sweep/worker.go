@@ -203,7 +203,7 @@ func (r *run) cell(b *batch, c *change, cell *fieldcrypt.RowCell, at int) (chang
 }
 
 func (b *batch) fail(rec *record, column, reason string) {
-	b.failed[rec.key.encode()] = true
+	b.failed[rec.key.name()] = true
 	b.reasons = fail(b.reasons, failuresOfRange, Failure{Key: rec.key.String(), Column: column, Reason: reason})
 }
 

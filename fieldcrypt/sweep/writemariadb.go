@@ -46,7 +46,7 @@ func (w *writer) batchMariaDB(ctx context.Context, q querier, changes []*change,
 	}
 	written := int64(0)
 	for i, c := range changes {
-		switch rec := now[c.key.encode()]; {
+		switch rec := now[c.key.name()]; {
 		case rec != nil && w.holds(rec, c):
 			outcomes[i] = outcomeWritten
 			written++

@@ -15,7 +15,7 @@ func (w *writer) batchPostgres(ctx context.Context, q querier, changes []*change
 	w.hooks.Statement(query, args)
 	at := make(map[string]int, len(changes))
 	for i, c := range changes {
-		at[c.key.encode()] = i
+		at[c.key.name()] = i
 		outcomes[i] = outcomeLost
 	}
 	altered := false
@@ -34,7 +34,7 @@ func (w *writer) batchPostgres(ctx context.Context, q querier, changes []*change
 		for i, text := range texts {
 			k[i] = text
 		}
-		i, ok := at[k.encode()]
+		i, ok := at[k.name()]
 		if !ok {
 			return fmt.Errorf("sweep: the database wrote a row with the key %s, which wasn't asked for", k)
 		}
@@ -56,7 +56,7 @@ func (w *writer) batchPostgres(ctx context.Context, q querier, changes []*change
 		return err
 	}
 	for i, c := range changes {
-		if rec := now[c.key.encode()]; outcomes[i] == outcomeWritten && (rec == nil || !w.holds(rec, c)) {
+		if rec := now[c.key.name()]; outcomes[i] == outcomeWritten && (rec == nil || !w.holds(rec, c)) {
 			return errAltered
 		}
 	}
@@ -141,31 +141,32 @@ func (c *column) comparedPostgres() string {
 // arrayOf writes a column of the changes as PostgreSQL reads arrays (section
 // 8.15.2 of its manual).
 func arrayOf(changes []*change, binary bool, value func(*change) any) string {
-	var b strings.Builder
-	b.WriteByte('{')
+	out := make([]byte, 0, 64*len(changes))
 	for i, c := range changes {
-		if i > 0 {
-			b.WriteByte(',')
+		separator := byte(',')
+		if i == 0 {
+			separator = '{'
 		}
+		out = append(out, separator)
 		v := value(c)
 		if v == nil {
-			b.WriteString("NULL")
+			out = append(out, "NULL"...)
 			continue
 		}
-		b.WriteByte('"')
+		out = append(out, '"')
 		if raw, ok := v.([]byte); ok && binary {
-			b.WriteString(`\\x`)
-			b.WriteString(hex.EncodeToString(raw))
-		} else {
-			for _, c := range []byte(textOf(v)) {
+			out = hex.AppendEncode(append(out, `\\x`...), raw)
+		} else if text := textOf(v); strings.ContainsAny(text, `"\`) {
+			for _, c := range []byte(text) {
 				if c == '"' || c == '\\' {
-					b.WriteByte('\\')
+					out = append(out, '\\')
 				}
-				b.WriteByte(c)
+				out = append(out, c)
 			}
+		} else {
+			out = append(out, text...)
 		}
-		b.WriteByte('"')
+		out = append(out, '"')
 	}
-	b.WriteByte('}')
-	return b.String()
+	return string(append(out, '}'))
 }

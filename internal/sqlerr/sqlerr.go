@@ -45,6 +45,9 @@ func Of(err error) Kind {
 	case errors.As(err, &state):
 		return kindOfState(state.SQLState())
 	case errors.As(err, &number):
+		if number.Code() == 1 { // any mistake in a statement: a table that isn't there is told by the text alone
+			return kindOfText(err.Error())
+		}
 		return kindOfSQLite(number.Code())
 	}
 	if n, ok := mysqlNumber(err.Error()); ok {

@@ -30,7 +30,7 @@ func TestScoreboardP10(t *testing.T) {
 	if testing.Short() || scoreboard.UnderRace() {
 		rows, rounds = 1000, 1
 	}
-	const workers = 2
+	const workers = 1
 	s := server(t).service(t)
 	s.db.SetMaxIdleConns(8)
 	s.fill(1, rows)

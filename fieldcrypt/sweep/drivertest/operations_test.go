@@ -1,0 +1,355 @@
+package drivertest
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/fieldcrypt/fieldcrypt-go/envelope"
+	"github.com/fieldcrypt/fieldcrypt-go/fieldcrypt"
+	"github.com/fieldcrypt/fieldcrypt-go/fieldcrypt/sweep"
+	"github.com/fieldcrypt/fieldcrypt-go/internal/scoreboard"
+)
+
+// Lead is a record type whose table was filled in plaintext: in columns that take
+// envelopes too, and for the birthday in one that doesn't.
+type Lead struct {
+	ID       int64             `fieldcrypt:"id"`
+	Email    fieldcrypt.String `fieldcrypt:"Leads.email,text,max=320"`
+	Birthday fieldcrypt.Date   `fieldcrypt:"Leads.birthday"`
+}
+
+// leads makes a table of plaintext, and its record type.
+func (s *service) leads(n int) (sweep.Table, *fieldcrypt.Records[Lead]) {
+	s.Helper()
+	records, err := fieldcrypt.For[Lead](s.crypt)
+	require.NoError(s, err)
+	records = records.ForTenant("acme")
+	bytes := map[sweep.Dialect]string{sweep.Postgres: "bytea", sweep.MariaDB: "VARBINARY(200)", sweep.SQLite: "BLOB"}[s.Dialect]
+	s.exec("CREATE TABLE leads (id BIGINT PRIMARY KEY, email VARCHAR(600), born DATE, birthday " + bytes + ")")
+	for from := 0; from < n; from += 500 {
+		var b strings.Builder
+		var args []any
+		for id := from + 1; id <= min(n, from+500); id++ {
+			b.WriteString(", (?, ?, ?)")
+			var born any = fmt.Sprintf("19%02d-02-03", id%100)
+			if id%10 == 0 {
+				born = nil
+			}
+			args = append(args, id, fmt.Sprintf("ünïcode \"%d\" \\ 'x'@example.com", id), born)
+		}
+		s.exec("INSERT INTO leads (id, email, born) VALUES "+b.String()[2:], args...)
+	}
+	return sweep.Table{Name: "leads", Rows: records.Rows(), Plain: map[string]string{"birthday": "born"}}, records
+}
+
+// lead reads one, decrypted.
+func (s *service) lead(records *fieldcrypt.Records[Lead], id int64) Lead {
+	s.Helper()
+	var l Lead
+	require.NoError(s, s.db.QueryRowContext(s.Context(), s.bind("SELECT id, email, birthday FROM leads WHERE id = ?"), id).Scan(&l.ID, &l.Email, &l.Birthday))
+	require.NoError(s, records.Decrypt(s.Context(), &l))
+	return l
+}
+
+// A table is encrypted while the program writes to it, is proved to hold no
+// plaintext, and gets its checks; then everything goes back.
+func TestEncryptAndBack(t *testing.T) {
+	everywhere(t, func(t *testing.T, d database) {
+		n := 700
+		s := d.service(t)
+		table, records := s.leads(n)
+		sweeper := s.sweeper(&sweep.Options{RangeRows: 100})
+		before, err := sweeper.Coverage(t.Context(), table, nil)
+		require.NoError(t, err)
+		require.EqualValues(t, n, before.Plaintext)
+		require.Len(t, before.Examples, 100)
+		require.NotContains(t, before.String(), "@example.com")
+
+		dry, err := sweeper.Run(t.Context(), table, sweep.Encrypt, &sweep.JobOptions{DryRun: true})
+		require.NoError(t, err)
+		require.EqualValues(t, n, dry.Changed)
+		last, err := sweeper.Last(t.Context(), table)
+		require.NoError(t, err)
+		require.Nil(t, last, "a dry run leaves nothing behind")
+
+		report, err := sweeper.Run(t.Context(), table, sweep.Encrypt, nil)
+		require.NoError(t, err)
+		require.EqualValues(t, n, report.Changed)
+		l := s.lead(records, 7)
+		email, err := l.Email.Plain()
+		require.NoError(t, err)
+		require.Equal(t, `ünïcode "7" \ 'x'@example.com`, email)
+		born, err := l.Birthday.Plain()
+		require.NoError(t, err)
+		require.Equal(t, "1907-02-03", born.String())
+		null := s.lead(records, 10)
+		require.True(t, null.Birthday.IsNull(), "NULL stays NULL")
+
+		after, err := sweeper.Coverage(t.Context(), table, nil)
+		require.NoError(t, err)
+		require.Zero(t, after.Plaintext+after.Unreadable)
+		require.EqualValues(t, n+n-n/10, after.Sealed)
+
+		if d.Dialect == sweep.SQLite {
+			require.ErrorContains(t, sweeper.AddChecks(t.Context(), table), "SQLite can't add a CHECK to a table that exists")
+		} else {
+			require.NoError(t, sweeper.AddChecks(t.Context(), table))
+			require.NoError(t, sweeper.AddChecks(t.Context(), table), "again")
+			_, err = s.db.Exec("UPDATE leads SET email = 'plaintext' WHERE id = 1")
+			require.Error(t, err)
+			statements, err := sweep.Checks(d.Dialect, table)
+			require.NoError(t, err)
+			for _, statement := range statements {
+				name, _, _ := strings.Cut(strings.SplitAfterN(statement, "CONSTRAINT ", 2)[1], " CHECK")
+				if strings.Contains(statement, " ADD ") {
+					s.exec("ALTER TABLE leads DROP CONSTRAINT " + strings.TrimPrefix(name, "IF NOT EXISTS "))
+				}
+			}
+		}
+
+		again, err := sweeper.Run(t.Context(), table, sweep.Encrypt, nil)
+		require.NoError(t, err)
+		require.Zero(t, again.Changed, "envelopes that open stay")
+
+		s.exec("UPDATE leads SET born = NULL")
+		back, err := sweeper.Run(t.Context(), table, sweep.DecryptToPlaintext, nil)
+		require.NoError(t, err)
+		require.EqualValues(t, n, back.Changed)
+		var plain, date string
+		require.NoError(t, s.db.QueryRow("SELECT email, CAST(born AS CHAR(10)) FROM leads WHERE id = 7").Scan(&plain, &date))
+		require.Equal(t, `ünïcode "7" \ 'x'@example.com`, plain)
+		require.Equal(t, "1907-02-03", date)
+	})
+}
+
+// A larger import, with writers beside it.
+func TestImport(t *testing.T) {
+	if testing.Short() {
+		return
+	}
+	n := scoreboard.Count(20_000, 1_000_000)
+	s := server(t).service(t)
+	table, records := s.leads(n)
+	stop, written := make(chan struct{}), map[int64]string{}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for id := int64(1); ; id = (id + 97) % int64(n) {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			l := Lead{ID: id + 1, Email: fieldcrypt.Of(fmt.Sprintf("new-%d@example.org", id))}
+			if err := records.Encrypt(t.Context(), &l); err != nil {
+				t.Error(err)
+				return
+			}
+			if _, err := s.db.Exec(s.bind("UPDATE leads SET email = ? WHERE id = ?"), l.Email, l.ID); err != nil {
+				t.Error(err)
+				return
+			}
+			written[l.ID] = fmt.Sprintf("new-%d@example.org", id)
+		}
+	})
+	report, err := s.sweeper(nil).Run(t.Context(), table, sweep.Encrypt, nil)
+	close(stop)
+	wg.Wait()
+	require.NoError(t, err)
+	require.EqualValues(t, n, report.Rows)
+	require.NotEmpty(t, written)
+	cover, err := s.sweeper(nil).Coverage(t.Context(), table, nil)
+	require.NoError(t, err)
+	require.Zero(t, cover.Plaintext+cover.Unreadable)
+	for id, want := range written {
+		l := s.lead(records, id)
+		email, err := l.Email.Plain()
+		require.NoError(t, err)
+		require.Equal(t, want, email)
+	}
+	verify, err := s.sweeper(nil).Run(t.Context(), table, sweep.Verify, nil)
+	require.NoError(t, err)
+	require.EqualValues(t, n, verify.Rows)
+	require.Zero(t, verify.Changed)
+}
+
+// What begins as an envelope and is none is reported, and never sealed.
+func TestEncryptReportsBrokenEnvelopes(t *testing.T) {
+	everywhere(t, func(t *testing.T, d database) {
+		s := d.service(t)
+		table, _ := s.leads(20)
+		s.exec("UPDATE leads SET email = 'fc1.broken' WHERE id = 3")
+		s.exec("UPDATE leads SET email = 'fcx is how a word begins' WHERE id = 4")
+		report, err := s.sweeper(nil).Run(t.Context(), table, sweep.Encrypt, nil)
+		require.ErrorIs(t, err, sweep.ErrRows)
+		require.ErrorContains(t, err, "encrypt of table leads: 1 of 20 rows couldn't be dealt with; row 3, column email: ")
+		require.NotContains(t, err.Error(), "broken")
+		require.True(t, report.Done)
+		require.EqualValues(t, 20, report.Rows)
+		require.EqualValues(t, 1, report.Failed)
+		require.Equal(t, []string{"3"}, []string{report.Failures[0].Key})
+		var email string
+		require.NoError(t, s.db.QueryRow("SELECT email FROM leads WHERE id = 3").Scan(&email))
+		require.Equal(t, "fc1.broken", email)
+	})
+}
+
+// Rows move to another tenant, with their envelopes, in one statement each.
+func TestRebindTenant(t *testing.T) {
+	everywhere(t, func(t *testing.T, d database) {
+		s := d.service(t)
+		s.fill(1, 300)
+		move, err := sweep.Rebind(sweep.Rebinding{
+			Name: "acme becomes umbrella",
+			Was: func(now envelope.Binding, _ []any) (envelope.Binding, error) {
+				now.Scope.Tenant = "acme"
+				return now, nil
+			},
+			Set:   map[string]any{"tenant": "umbrella"},
+			Until: time.Now().Add(time.Hour),
+		})
+		require.NoError(t, err)
+		report, err := s.sweeper(nil).Run(t.Context(), s.table(), move, &sweep.JobOptions{Tenant: "acme"})
+		require.NoError(t, err)
+		require.EqualValues(t, 100, report.Changed)
+		moved := 0
+		for _, c := range s.read() {
+			require.NotEqual(t, "acme", c.Tenant)
+			email, err := c.Email.Plain()
+			require.NoError(t, err)
+			require.Equal(t, emailOf(c.ID), email)
+			if c.Tenant == "umbrella" {
+				moved++
+			}
+		}
+		require.Equal(t, 100, moved)
+	})
+}
+
+// A merge gave records other IDs: a column has the old ones.
+func TestRebindIDs(t *testing.T) {
+	everywhere(t, func(t *testing.T, d database) {
+		s := d.service(t)
+		s.fill(1, 50)
+		s.exec("UPDATE contacts SET note = CAST(id AS CHAR(20))")
+		s.exec("UPDATE contacts SET id = id + 1000 WHERE id > 20")
+		op, err := sweep.Rebind(sweep.Rebinding{
+			Name: "merged", Columns: []string{"note"}, Until: time.Now().Add(time.Hour),
+			Was: func(now envelope.Binding, row []any) (envelope.Binding, error) {
+				old, ok := row[0].(string)
+				if !ok {
+					return now, errors.New("the row has no note of its old ID")
+				}
+				now.Record = strings.TrimSpace(old)
+				return now, nil
+			},
+		})
+		require.NoError(t, err)
+		for _, changed := range []int64{30, 0} { // the second time nothing is left to do
+			report, err := s.sweeper(nil).Run(t.Context(), s.table(), op, nil)
+			require.NoError(t, err)
+			require.EqualValues(t, 50, report.Rows)
+			require.Equal(t, changed, report.Changed)
+		}
+		for _, c := range s.read() {
+			email, err := c.Email.Plain()
+			require.NoError(t, err)
+			require.Equal(t, emailOf(c.ID%1000), email)
+		}
+		verify, err := s.sweeper(nil).Run(t.Context(), s.table(), sweep.Verify, nil)
+		require.NoError(t, err)
+		require.Zero(t, verify.Failed)
+	})
+}
+
+// Verify reports each value that doesn't open, and nothing else.
+func TestVerify(t *testing.T) {
+	everywhere(t, func(t *testing.T, d database) {
+		s := d.service(t)
+		s.fill(1, 60)
+		s.exec("UPDATE contacts SET phone = (SELECT p FROM (SELECT phone AS p FROM contacts WHERE id = 4) AS other) WHERE id = 7")
+		report, err := s.sweeper(nil).Run(t.Context(), s.table(), sweep.Verify, nil)
+		require.ErrorIs(t, err, sweep.ErrRows)
+		require.EqualValues(t, 60, report.Rows)
+		require.EqualValues(t, 1, report.Failed)
+		require.Zero(t, report.Changed)
+		require.Equal(t, "7", report.Failures[0].Key)
+		require.Equal(t, "phone", report.Failures[0].Column)
+		require.Contains(t, report.Failures[0].Reason, "not authentic")
+	})
+}
+
+// A compromised key is replaced everywhere, and the count proves it.
+func TestRotateKeys(t *testing.T) {
+	everywhere(t, func(t *testing.T, d database) {
+		s := d.service(t)
+		s.fill(1, 300)
+		scope := fieldcrypt.Scope{Tenant: "acme"}
+		old, err := s.crypt.KeyRing().ActiveKey(t.Context(), scope)
+		require.NoError(t, err)
+		who := envelope.Reason{By: "ada@example.com", Why: "ticket 4711"}
+		opts := &sweep.KeyRotation{Settle: time.Millisecond}
+		report, err := s.sweeper(nil).RotateKeys(t.Context(), scope, who, opts, s.table())
+		require.NoError(t, err)
+		require.True(t, report.Proved())
+		require.NotEqual(t, old, report.Key)
+		require.Equal(t, []sweep.OldKey{{Key: old}}, report.Old)
+		require.Len(t, report.Sweeps, 1)
+		require.EqualValues(t, 100, report.Sweeps[0].Changed)
+		require.Contains(t, report.String(), "counted: no value in these tables needs an old key")
+		s.whole(300)
+
+		s.exec("UPDATE contacts SET phone = (SELECT p FROM (SELECT phone AS p FROM contacts WHERE id = 4) AS other) WHERE id = 12")
+		opts.Passes = 2
+		report, err = s.sweeper(nil).RotateKeys(t.Context(), scope, who, opts, s.table())
+		require.ErrorIs(t, err, sweep.ErrStillUsed)
+		require.False(t, report.Proved())
+		require.Len(t, report.Sweeps, 2)
+	})
+}
+
+// A pause lasts until somebody ends it, whoever began it.
+func TestPause(t *testing.T) {
+	everywhere(t, func(t *testing.T, d database) {
+		s := d.service(t)
+		s.fill(1, 600)
+		s.rotate()
+		sweeper := s.sweeper(&sweep.Options{RangeRows: 50, MaxBatch: 10})
+		table := s.table()
+		var paused sync.Once
+		ended := make(chan error, 1)
+		seen := make(chan struct{})
+		go func() {
+			_, err := sweeper.Run(t.Context(), table, sweep.Reencrypt, &sweep.JobOptions{RowsPerSecond: 400, Progress: func(p sweep.Progress) {
+				if p.Paused {
+					paused.Do(func() { close(seen) })
+				}
+			}})
+			ended <- err
+		}()
+		require.Eventually(t, func() bool { r, err := sweeper.Last(t.Context(), table); return err == nil && r != nil && r.Rows > 0 }, 10*time.Second, 10*time.Millisecond)
+		require.NoError(t, s.sweeper(nil).Pause(t.Context(), table))
+		<-seen
+		time.Sleep(300 * time.Millisecond) // what was under way has ended
+		before, err := sweeper.Last(t.Context(), table)
+		require.NoError(t, err)
+		time.Sleep(700 * time.Millisecond)
+		after, err := sweeper.Last(t.Context(), table)
+		require.NoError(t, err)
+		require.Equal(t, before.Rows, after.Rows)
+		require.Less(t, after.Rows, int64(600))
+		select {
+		case err := <-ended:
+			t.Fatalf("Run ended during the pause: %v", err)
+		default:
+		}
+		require.NoError(t, s.sweeper(nil).Resume(t.Context(), table))
+		require.NoError(t, <-ended)
+		require.Zero(t, s.underOld())
+	})
+}
