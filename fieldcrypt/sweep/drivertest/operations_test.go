@@ -1,18 +1,22 @@
 package drivertest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/fieldcrypt/fieldcrypt-go/envelope"
+	"github.com/fieldcrypt/fieldcrypt-go/envelope/sqlstore"
 	"github.com/fieldcrypt/fieldcrypt-go/fieldcrypt"
 	"github.com/fieldcrypt/fieldcrypt-go/fieldcrypt/sweep"
+	"github.com/fieldcrypt/fieldcrypt-go/fieldcrypt/sweep/internal/hooks"
 	"github.com/fieldcrypt/fieldcrypt-go/internal/scoreboard"
 )
 
@@ -310,6 +314,47 @@ func TestRotateKeys(t *testing.T) {
 		require.ErrorIs(t, err, sweep.ErrStillUsed)
 		require.False(t, report.Proved())
 		require.Len(t, report.Sweeps, 2)
+	})
+}
+
+// A rotation that ended in the middle is resumed by a process that knew the old key
+// as the active one: it goes on with the new key, and not back to the old one.
+func TestRotateKeysResumed(t *testing.T) {
+	everywhere(t, func(t *testing.T, d database) {
+		s := d.service(t)
+		s.fill(1, 600)
+		scope, who := fieldcrypt.Scope{Tenant: "acme"}, envelope.Reason{By: "ada@example.com"}
+		keys, err := sqlstore.Open(t.Context(), s.db, sqlstore.Dialect(d.Dialect), nil)
+		require.NoError(t, err)
+		other, err := fieldcrypt.New(s.kms, fieldcrypt.RootKeys{Seal: s.kms.RootKey()}, &fieldcrypt.Options{Envelope: envelope.Options{Store: keys, StorePoll: time.Hour}})
+		require.NoError(t, err)
+		defer other.Close()
+		contacts, err := fieldcrypt.For[Contact](other)
+		require.NoError(t, err)
+		old, err := other.KeyRing().ActiveKey(t.Context(), scope)
+		require.NoError(t, err)
+
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var n atomic.Int32
+		stopping := hooks.With(ctx, hooks.Hooks{Step: func(name string) {
+			if name == "committed" && n.Add(1) == 3 {
+				cancel()
+			}
+		}})
+		opts := &sweep.KeyRotation{Settle: time.Millisecond}
+		begun, err := s.sweeper(&sweep.Options{MaxBatch: 10}).RotateKeys(stopping, scope, who, opts, s.table())
+		require.ErrorIs(t, err, context.Canceled)
+		require.NotEqual(t, old, begun.Key)
+
+		table := sweep.Table{Name: "contacts", Rows: contacts.Rows()}
+		report, err := s.sweeper(nil).RotateKeys(t.Context(), scope, who, opts, table)
+		require.NoError(t, err)
+		require.True(t, report.Resumed)
+		require.True(t, report.Proved())
+		require.Equal(t, begun.Key, report.Key)
+		require.NotContains(t, s.keys(), old)
+		s.whole(600)
 	})
 }
 
