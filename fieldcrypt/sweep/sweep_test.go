@@ -12,8 +12,18 @@ import (
 // A key comes back from the table of ranges as it went in.
 func TestKeysAreKept(t *testing.T) {
 	for _, k := range []key{
-		{int64(-5)}, {int64(math.MinInt64)}, {uint64(math.MaxUint64)}, {"text"}, {""}, {"a,b,i7"}, {"\x00\xff"}, {[]byte{0, 1}}, {[]byte{}},
-		{1.5}, {math.Inf(-1)}, {int64(1), "two", []byte("three")},
+		{int64(-5)},
+		{int64(math.MinInt64)},
+		{uint64(math.MaxUint64)},
+		{"text"},
+		{""},
+		{"a,b,i7"},
+		{"\x00\xff"},
+		{[]byte{0, 1}},
+		{[]byte{}},
+		{1.5},
+		{math.Inf(-1)},
+		{int64(1), "two", []byte("three")},
 	} {
 		back, err := decodeKey(k.encode(), len(k))
 		require.NoError(t, err)

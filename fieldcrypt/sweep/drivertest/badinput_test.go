@@ -175,8 +175,10 @@ func TestTriggers(t *testing.T) {
 		spoil := map[sweep.Dialect][]string{
 			sweep.SQLite:  {"CREATE TRIGGER spoil AFTER UPDATE OF email ON contacts WHEN NEW.id = 7 AND NEW.email IS NOT NULL BEGIN UPDATE contacts SET email = NULL WHERE id = 7; END"},
 			sweep.MariaDB: {"CREATE TRIGGER spoil BEFORE UPDATE ON contacts FOR EACH ROW SET NEW.email = IF(NEW.id = 7, NULL, NEW.email)"},
-			sweep.Postgres: {"CREATE FUNCTION spoil() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN IF NEW.id = 7 THEN NEW.email = NULL; END IF; RETURN NEW; END'",
-				"CREATE TRIGGER spoil BEFORE UPDATE ON contacts FOR EACH ROW EXECUTE FUNCTION spoil()"},
+			sweep.Postgres: {
+				"CREATE FUNCTION spoil() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN IF NEW.id = 7 THEN NEW.email = NULL; END IF; RETURN NEW; END'",
+				"CREATE TRIGGER spoil BEFORE UPDATE ON contacts FOR EACH ROW EXECUTE FUNCTION spoil()",
+			},
 		}[d.Dialect]
 		for _, statement := range spoil {
 			s.exec(statement)
