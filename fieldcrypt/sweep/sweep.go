@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"regexp"
 	"time"
+
+	"github.com/fieldcrypt/fieldcrypt-go/internal/sqlerr"
 )
 
 // DefaultTable is the name of the sweeper's own table of jobs.
@@ -135,12 +137,21 @@ func (s *Sweeper) Migrate(ctx context.Context) error {
 		return err
 	}
 	for _, statement := range s.state.ddl() {
-		if _, err := s.db.ExecContext(ctx, statement); err != nil && !s.made(ctx) {
-			return fmt.Errorf("sweep: make the table %s: %w", s.state.jobs(), told(err))
+		for attempt := 1; ; attempt++ {
+			_, err := s.db.ExecContext(ctx, statement)
+			if err == nil {
+				break
+			}
+			// PostgreSQL's IF NOT EXISTS fails where two make a table at once.
+			if attempt == migrateAttempts || sqlerr.Of(err) == sqlerr.ReadOnly || sqlerr.Hopeless(err) || !sleep(ctx, 20*time.Millisecond) {
+				return fmt.Errorf("sweep: make the tables %s and %s: %w", s.state.jobs(), s.state.ranges(), told(err))
+			}
 		}
 	}
 	return nil
 }
+
+const migrateAttempts = 10
 
 // identify fails if the database is of another dialect.
 func (s *Sweeper) identify(ctx context.Context) error {

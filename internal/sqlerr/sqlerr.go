@@ -147,6 +147,7 @@ func kindOfText(text string) Kind {
 		{"unable to open database file", Unreachable},
 		{"invalid connection", Unreachable},
 		{"connection refused", Unreachable},
+		{"conn closed", Unreachable},
 		{"sql: database is closed", Unreachable},
 	} {
 		if strings.Contains(text, t.text) {

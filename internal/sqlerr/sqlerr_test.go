@@ -39,6 +39,7 @@ func TestOf(t *testing.T) {
 		{result{275, "constraint failed"}, Other},
 		{errors.New("Error 1213 (40001): Deadlock"), Again},
 		{errors.New("Error 1146 (42S02): Table 'x' doesn't exist"), NoTable},
+		{errors.New("conn closed"), Unreachable},
 		{errors.New("nothing known"), Other},
 	} {
 		require.Equal(t, c.want, Of(c.err), "%v", c.err)

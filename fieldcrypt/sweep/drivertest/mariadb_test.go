@@ -17,7 +17,10 @@ import (
 
 const mariadbDSN = "FIELDCRYPT_TEST_MARIADB_DSN"
 
-func init() { databases["mariadb"] = mariadb }
+func init() {
+	databases["mariadb"] = mariadb
+	_ = mysql.SetLogger(&mysql.NopLogger{}) // connections are cut on purpose
+}
 
 // mariadb makes a database.
 func mariadb(t testing.TB) database {
