@@ -58,7 +58,9 @@ func TestPredictionsHold(t *testing.T) {
 	if !scoreboard.Full() && !quick {
 		page, err := os.ReadFile("../../docs/search-planning.md")
 		require.NoError(t, err)
-		require.True(t, strings.Contains(string(page), table.String()), "the page shows another table")
+		if !strings.Contains(string(page), table.String()) {
+			t.Error("docs/search-planning.md shows another table")
+		}
 	}
 }
 
