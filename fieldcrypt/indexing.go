@@ -202,6 +202,8 @@ func contentText(frame []byte) (string, error) {
 		return strconv.FormatInt(envelope.DecodeInt64(payload), 10), nil
 	case envelope.TypeUint64:
 		return strconv.FormatUint(envelope.DecodeUint64(payload), 10), nil
+	case envelope.TypeBool: // of a deterministic field
+		return strconv.FormatBool(envelope.DecodeBool(payload)), nil
 	case envelope.TypeDate:
 		var d CivilDate
 		d.Year, d.Month, d.Day = envelope.DecodeDate(payload)
