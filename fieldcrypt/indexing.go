@@ -224,6 +224,9 @@ func (h *handle) normalised(index int, texts []string) ([]byte, error) {
 	for i, text := range texts {
 		n := h.normalisers[index][i]
 		normal, err := n.Normalise(text)
+		if n.Name == unnormalised && len(text) <= normalise.MaxInput {
+			normal, err = text, nil // bytes needn't be UTF-8
+		}
 		if err != nil || normal == "" || !utf8.ValidString(normal) && n.Name != unnormalised {
 			return nil, fmt.Errorf("%w (%s): %w", ErrNotIndexed, n.Name, classOfNormaliser(err))
 		}

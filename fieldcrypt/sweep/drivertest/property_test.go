@@ -33,7 +33,7 @@ func TestPropertyOfFields(t *testing.T) {
 		cases = 200
 	}
 	first := rand.Uint64()
-	seeds := cases / recordsOfSample / len(databases)
+	seeds := (cases + recordsOfSample*len(databases) - 1) / (recordsOfSample * len(databases))
 	if text := os.Getenv(seedVariable); text != "" {
 		var err error
 		first, err = strconv.ParseUint(text, 10, 64)
@@ -125,6 +125,8 @@ const (
 	wrongTag     = "a tag is missing"
 	wrongTags    = "the tags of two rows are exchanged"
 	wrongLost    = "a re-encrypted cell isn't written"
+	wrongFound   = "a row that was found is left out"
+	wrongOpen    = "rows that are nominated are taken for found"
 )
 
 // A wrong is one of them, on its way through a trial.
@@ -212,7 +214,7 @@ func TestPropertyNoticesWhatIsWrong(t *testing.T) {
 	const samples = 6
 	everywhere(t, func(t *testing.T, d database) {
 		s := d.service(t)
-		for _, what := range []string{wrongContent, wrongRows, wrongColumns, wrongPlain, wrongNull, wrongTag, wrongTags, wrongLost} {
+		for _, what := range []string{wrongContent, wrongRows, wrongColumns, wrongPlain, wrongNull, wrongTag, wrongTags, wrongLost, wrongFound, wrongOpen} {
 			t.Run(what, func(t *testing.T) {
 				noticed := 0
 				for seed := uint64(1); noticed < samples; seed++ {

@@ -84,6 +84,9 @@ func form(x *fieldcrypt.SchemaIndex, parts []any) (string, error) {
 			return "", err
 		}
 		normal, err := n.Normalise(contentAsText(part))
+		if b, ok := part.([]byte); ok && n.Name == normalise.None.Name && len(b) > 0 {
+			normal, err = string(b), nil // which needn't be UTF-8
+		}
 		if err != nil {
 			return "", err
 		}
@@ -264,6 +267,12 @@ func (t *trial) ask(ctx context.Context, r *rand.Rand, p *probe, by *fieldcrypt.
 	found, err := q.Open(ctx, candidates)
 	if err != nil {
 		return err
+	}
+	switch {
+	case t.wrong.is(wrongFound) && len(found) > 0:
+		found, t.wrong.applied = found[1:], true
+	case t.wrong.is(wrongOpen) && len(found) < len(candidates):
+		found, t.wrong.applied = candidates, true
 	}
 	var rows []int
 	for _, record := range found {
