@@ -33,6 +33,7 @@ type ColumnDef struct {
 	Name  string // from the tag's column option, or the Go field's name in snake case
 	Type  string
 	Check string // a condition in SQL
+	Index bool   // the column of a blind index of Field
 	Size  int    // most bytes of an envelope in the form that the column holds; of a Fields column: of one member
 
 	// Migrating says that the field is in migrating mode, so that plaintext may
@@ -41,6 +42,7 @@ type ColumnDef struct {
 	Migrating bool
 
 	dialect Dialect
+	owner   string // the tenant's column
 }
 
 // String returns the column as a CREATE TABLE or ADD COLUMN takes it, with its
@@ -50,6 +52,29 @@ func (c ColumnDef) String() string {
 		return c.dialect.quote(c.Name) + " " + c.Type
 	}
 	return c.dialect.quote(c.Name) + " " + c.Type + " CHECK (" + c.Check + ")"
+}
+
+// IndexDDL returns the statement that makes the database index of a blind index's
+// column, after the tenant's where there is one. It ends in a semicolon.
+func (c ColumnDef) IndexDDL(table string) (string, error) {
+	if !c.Index {
+		return "", fmt.Errorf("fieldcrypt: IndexDDL: column %.80q isn't that of a blind index", c.Name)
+	}
+	quoted, err := c.dialect.quoteTable(table)
+	name := table[strings.LastIndex(table, ".")+1:] + "_" + c.Name
+	if err == nil {
+		if err = checkIdentifier("index", name); err != nil {
+			err = fmt.Errorf("%w: shorten the column with the option column=", err)
+		}
+	}
+	if err != nil {
+		return "", fmt.Errorf("fieldcrypt: IndexDDL of %s: %w", c.Name, err)
+	}
+	columns := c.dialect.quote(c.Name)
+	if c.owner != "" {
+		columns = c.dialect.quote(c.owner) + ", " + columns
+	}
+	return fmt.Sprintf("CREATE INDEX %s ON %s (%s);", c.dialect.quote(name), quoted, columns), nil
 }
 
 // ColumnDefs returns the definitions of the marked columns of T, in the order of
@@ -80,15 +105,16 @@ func (h *handle) ddl(d Dialect, table string) (string, error) {
 	}
 	for i := range h.plan.indexes {
 		x := &h.plan.indexes[i]
-		name := table[strings.LastIndex(table, ".")+1:] + "_" + x.column
-		if err := checkIdentifier("index", name); err != nil {
-			return "", fmt.Errorf("fieldcrypt: DDL: %w: shorten the column with the option column=", err)
+		for _, c := range columns {
+			if c.Name != x.column {
+				continue
+			}
+			statement, err := c.IndexDDL(table)
+			if err != nil {
+				return "", err
+			}
+			b.WriteString(statement + "\n")
 		}
-		columns := d.quote(x.column)
-		if h.plan.owner != "" {
-			columns = d.quote(h.plan.owner) + ", " + columns
-		}
-		fmt.Fprintf(&b, "CREATE INDEX %s ON %s (%s);\n", d.quote(name), quoted, columns)
 	}
 	return b.String(), nil
 }
@@ -134,7 +160,7 @@ func (h *handle) columns(d Dialect) ([]ColumnDef, error) {
 	}
 	for i := range h.plan.indexes {
 		x := &h.plan.indexes[i]
-		c := ColumnDef{Size: x.ring.TagSize()}
+		c := ColumnDef{Size: x.ring.TagSize(), Index: true, owner: h.plan.owner}
 		if x.text {
 			c.Size = x.ring.TextLen()
 			c.Type = d.textType(c.Size)

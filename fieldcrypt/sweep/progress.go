@@ -80,11 +80,11 @@ func (r *run) tell() {
 	r.told = now
 	p := r.progress
 	p.Elapsed = now.Sub(r.began)
-	if p.Rows > 0 && p.Total > p.Rows && !p.Finished {
-		p.Left = time.Duration(float64(p.Elapsed) * float64(p.Total-p.Rows) / float64(p.Rows))
+	if here := p.Rows - r.atStart; here > 0 && p.Total > p.Rows && !p.Finished {
+		p.Left = time.Duration(float64(p.Elapsed) * float64(p.Total-p.Rows) / float64(here))
 	}
 	if !p.Finished {
-		p.Workers = r.opts.Workers
+		p.Workers = int(r.active.Load())
 	}
 	r.opts.Progress(p)
 }

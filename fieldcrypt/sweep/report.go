@@ -115,7 +115,7 @@ type Progress struct {
 	Total    int64         // about how many there are; 0 if that isn't known
 	Changed  int64         // written so far
 	Failed   int64         // not dealt with so far
-	Workers  int           // key ranges that are being worked on
+	Workers  int           // key ranges that this call works on
 	Elapsed  time.Duration // of this call
 	Left     time.Duration // about how long it takes still; 0 if that isn't known
 	Paused   bool

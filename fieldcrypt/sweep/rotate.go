@@ -15,7 +15,9 @@ import (
 // A KeyRotation is what [Sweeper.RotateKeys] is asked for, beside what it needs.
 // The zero value of each field means its default.
 type KeyRotation struct {
-	JobOptions // Name, Tenant, Class, DryRun and Reason are RotateKeys' own
+	// JobOptions are those of the jobs. Leave Name, Tenant, Class, DryRun and
+	// Reason zero: RotateKeys sets them.
+	JobOptions
 
 	// Settle is how long after the new key was made values under an old one may
 	// still be written: by processes that haven't noticed, within
@@ -40,6 +42,11 @@ type RotateReport struct {
 	// are left with none can be suspended, and destroyed when no backup needs
 	// them.
 	Old []OldKey
+
+	// Deterministic is how many values are in deterministic envelopes. They are
+	// under keys of their own, which RotateKeys leaves alone: see
+	// envelope.KeyRing.CutOver.
+	Deterministic int64
 
 	// Unproved is why the count doesn't show that nothing needs the old keys:
 	// plaintext, or what can't be read. Empty if it does.
@@ -72,6 +79,9 @@ func (r *RotateReport) String() string {
 	for _, old := range r.Old {
 		fmt.Fprintf(&b, "  key %s, retired: %d values left\n", old.Key, old.Values)
 	}
+	if r.Deterministic > 0 {
+		fmt.Fprintf(&b, "  %d deterministic values are under keys of their own, which CutOver changes\n", r.Deterministic)
+	}
 	switch {
 	case r.Proved():
 		b.WriteString("  counted: no value in these tables needs an old key\n")
@@ -87,6 +97,10 @@ func (r *RotateReport) String() string {
 // again: it then goes on with the key that it made. The reason is kept with the
 // jobs. The tables' record types must be of one Crypt with a key store. Options
 // may be nil.
+//
+// Blind indexes and deterministic fields have keys of their own. Where these may
+// be known too, call envelope.KeyRing.CutOver for each purpose, and then run
+// [Reindex] and [Reencrypt].
 //
 // The old keys are left retired: they open, so that a row which was missed, or
 // comes out of a backup, isn't lost. The report lists them. An error of the kind
@@ -188,7 +202,8 @@ func (s *Sweeper) proof(ctx context.Context, report *RotateReport, tables []Tabl
 	for i := range report.Old {
 		report.Old[i].Values = 0
 	}
-	report.Unproved = ""
+	report.Unproved, report.Deterministic = "", 0
+	found := false
 	for i := range tables {
 		c, err := s.Coverage(ctx, tables[i], &CoverageOptions{Tenant: report.Scope.Tenant, Class: report.Scope.Class})
 		switch {
@@ -200,10 +215,19 @@ func (s *Sweeper) proof(ctx context.Context, report *RotateReport, tables []Tabl
 			report.Unproved = fmt.Sprintf("table %s has values under more keys than were told apart", c.Table)
 		}
 		for g := range c.Groups {
-			if group := &c.Groups[g]; group.State == fieldcrypt.RowSealed && (group.Key != report.Key || group.Mode != envelope.ModeReference) {
+			group := &c.Groups[g]
+			found = true
+			switch {
+			case group.State != fieldcrypt.RowSealed:
+			case group.Mode == envelope.ModeDeterministic:
+				report.Deterministic += group.Values
+			case group.Key != report.Key || group.Mode != envelope.ModeReference:
 				report.old(group.Key).Values += group.Values
 			}
 		}
+	}
+	if !found {
+		report.Unproved = "these tables have no value of this scope: is its tenant or class misspelt?"
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -77,6 +78,8 @@ type run struct {
 	hooks   hooks.Hooks
 	limiter *rate.Limiter
 	began   time.Time
+	atStart int64        // rows that were done when this call began
+	active  atomic.Int32 // key ranges that it works on
 
 	mu       sync.Mutex
 	progress Progress
@@ -159,6 +162,9 @@ func (r *run) fail(err error) error {
 func (r *run) all(ctx context.Context) (*Report, error) {
 	if err := r.open(ctx); err != nil {
 		return nil, r.fail(err)
+	}
+	if report, err := r.report(ctx, r.queue.job); err == nil {
+		r.atStart = report.Rows
 	}
 	working, cancel := context.WithCancelCause(ctx)
 	watched := make(chan struct{})

@@ -35,6 +35,9 @@ func (r *run) worker(ctx context.Context) error {
 			return nil
 		case errors.Is(err, errPaused), errors.Is(err, errWait):
 			r.paused(errors.Is(err, errPaused))
+			if errors.Is(err, errWait) && r.active.Load() == 0 {
+				r.waiting("key ranges that others work on, or that a process which ended had: these are free when their lease is over")
+			}
 			if !sleep(ctx, poll) {
 				return context.Cause(ctx)
 			}
@@ -45,7 +48,10 @@ func (r *run) worker(ctx context.Context) error {
 		}
 		r.paused(false)
 		poll = pollFirst
+		r.waiting("")
+		r.active.Add(1)
 		err = r.unit(ctx, u, size)
+		r.active.Add(-1)
 		switch {
 		case errors.Is(err, errLost): // somebody else goes on with it
 			continue
