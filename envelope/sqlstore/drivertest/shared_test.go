@@ -15,8 +15,8 @@ import (
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider/localkms"
 )
 
-// A shared purpose is one whose keys all processes have in common.
-type shared struct {
+// A sharedPurpose is one whose keys all processes have in common.
+type sharedPurpose struct {
 	purpose envelope.Purpose
 	write   func(ctx context.Context, r *envelope.KeyRing, tenant string) (string, error)
 	search  func(ctx context.Context, r *envelope.KeyRing, tenant string) ([]string, error)
@@ -24,7 +24,7 @@ type shared struct {
 
 var sharedEmail = envelope.MustField("Contacts", "email")
 
-func sharedPurposes(t *testing.T) []shared {
+func sharedPurposes(t *testing.T) []sharedPurpose {
 	t.Helper()
 	ix, err := envelope.NewIndex(envelope.IndexSpec{Field: sharedEmail, Name: "email.v1", Version: 1, Bits: 128})
 	require.NoError(t, err)
@@ -36,7 +36,7 @@ func sharedPurposes(t *testing.T) []shared {
 		}
 		return all, err
 	}
-	return []shared{
+	return []sharedPurpose{
 		{
 			envelope.PurposeIndex,
 			func(ctx context.Context, r *envelope.KeyRing, tenant string) (string, error) {
@@ -74,7 +74,7 @@ const eventually = time.Minute
 // sharers are two processes with stores of their own on one storage.
 type sharers struct {
 	*testing.T
-	shared
+	sharedPurpose
 	store  envelope.KeyStore
 	rings  []*envelope.KeyRing
 	tenant string
@@ -149,11 +149,11 @@ func (s *sharers) settle(refusal error, before ...string) string {
 	return ""
 }
 
-func (s *sharers) active() envelope.Record {
+func (s *sharers) active() *envelope.Record {
 	s.Helper()
 	rec, err := s.store.Active(s.Context(), envelope.Scope{Tenant: s.tenant}, s.purpose)
 	require.NoError(s, err)
-	return rec
+	return &rec
 }
 
 func (s *sharers) live(stranger string) {
