@@ -125,6 +125,29 @@ func TestReadmeOutput(t *testing.T) {
 	require.Equal(t, withoutRandom(string(out)), withoutRandom(block(t, "text", "root key")))
 }
 
+// docs/sweep.md shows what the rotation prints, but for the random parts.
+func TestSweepOutput(t *testing.T) {
+	cmd := exec.CommandContext(t.Context(), "go", "run", "./rotation")
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	out, err := cmd.Output()
+	require.NoError(t, err, errs.String())
+	shown, err := os.ReadFile("../docs/sweep.md")
+	require.NoError(t, err)
+	_, rest, ok := strings.Cut(string(shown), "```text\n")
+	require.True(t, ok)
+	block, _, ok := strings.Cut(rest, "```")
+	require.True(t, ok)
+	require.Equal(t, withoutCounts(block), withoutCounts(string(out)))
+	require.Contains(t, string(out), "resumed: true, proved: true")
+}
+
+var counts = regexp.MustCompile(`[0-9a-f]{8}…  \d+|[0-9a-f]{64}|after \d+|in \d+[.\d]*m?s`)
+
+// withoutCounts also leaves out what depends on when the process was killed, and
+// the order of keys, which are random.
+func withoutCounts(s string) string { return withoutRandom(counts.ReplaceAllString(s, "*")) }
+
 var random = regexp.MustCompile(`local-kms://\w+|/\S*fieldcrypt-quickstart(-\d+)?|[0-9a-f]{8}…[0-9a-f]*|key [0-9a-f]{64}`)
 
 func withoutRandom(s string) string { return random.ReplaceAllString(s, "*") }

@@ -20,6 +20,7 @@ import (
 	"github.com/fieldcrypt/fieldcrypt-go/envelope"
 	"github.com/fieldcrypt/fieldcrypt-go/envelope/sqlstore"
 	"github.com/fieldcrypt/fieldcrypt-go/fieldcrypt"
+	"github.com/fieldcrypt/fieldcrypt-go/fieldcrypt/sweep"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider/awskms"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider/failover"
@@ -300,55 +301,6 @@ func TestRunbookThrottling(t *testing.T) {
 	})
 }
 
-// reencrypt seals anew what a data key has sealed in contacts.email, 500 rows at
-// a time. It can be run again wherever it ended, and loses no other's write.
-func reencrypt(ctx context.Context, db *sql.DB, contacts *fieldcrypt.Records[Contact], key envelope.KeyName) error {
-	for {
-		page, before, err := sealedWith(ctx, db, key)
-		if err != nil || len(page) == 0 {
-			return err
-		}
-		if err := contacts.DecryptAll(ctx, page); err != nil {
-			return err
-		}
-		for i := range page {
-			email, err := page[i].Email.Plain()
-			if err != nil {
-				return err
-			}
-			page[i].Email.Set(email) // else it keeps its envelope
-		}
-		if err := contacts.EncryptAll(ctx, page); err != nil {
-			return err
-		}
-		for i := range page { // only where nobody wrote meanwhile
-			_, err := db.ExecContext(ctx, `UPDATE contacts SET email = ? WHERE id = ? AND email = ?`, page[i].Email, page[i].ID, before[i])
-			if err != nil {
-				return err
-			}
-		}
-	}
-}
-
-// sealedWith returns some of the contacts whose e-mail address is sealed with a
-// data key, and the envelopes.
-func sealedWith(ctx context.Context, db *sql.DB, key envelope.KeyName) (page []Contact, envelopes [][]byte, err error) {
-	rows, err := db.QueryContext(ctx, `SELECT id, tenant, email, email FROM contacts WHERE tenant = ? AND substr(email, 4, 32) = ? LIMIT 500`, key.Scope.Tenant, key.ID[:])
-	if err != nil {
-		return nil, nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var c Contact
-		var b []byte
-		if err := rows.Scan(&c.ID, &c.Tenant, &c.Email, &b); err != nil {
-			return nil, nil, err
-		}
-		page, envelopes = append(page, c), append(envelopes, b)
-	}
-	return page, envelopes, rows.Err()
-}
-
 func TestRunbookDataKey(t *testing.T) {
 	simulated(t, func(t *testing.T) {
 		ctx := t.Context()
@@ -364,14 +316,7 @@ func TestRunbookDataKey(t *testing.T) {
 		key := other.mustRead(1)
 		check(other.save(2000, "acme"))
 
-		ring, contacts := s.crypt.KeyRing(), s.contacts
-		newKey, err := ring.Rotate(ctx, key.Scope)
-		check(err)
-		time.Sleep(16 * time.Second) // past StorePoll: by now no process seals with the old one
-		synctest.Wait()
-
-		check(other.save(2001, "acme"))
-		require.Equal(t, newKey, s.mustRead(2001).ID)
+		ring := s.crypt.KeyRing()
 		references := func(ctx context.Context, key envelope.KeyName) (n int64, err error) {
 			err = db.QueryRowContext(ctx, `SELECT count(*) FROM contacts WHERE tenant = ? AND substr(email, 4, 32) = ?`, key.Scope.Tenant, key.ID[:]).Scan(&n)
 			return n, err
@@ -379,12 +324,26 @@ func TestRunbookDataKey(t *testing.T) {
 		n, err := references(ctx, key)
 		check(err)
 		require.EqualValues(t, 601, n)
+		sweeper, err := sweep.New(db, sweep.SQLite, nil)
+		check(err)
+		table := sweep.Table{Name: "contacts", Rows: s.contacts.Rows()}
+		go func() { // a process that hasn't noticed yet
+			time.Sleep(time.Second)
+			_ = other.save(2001, "acme")
+		}()
+		report, err := sweeper.RotateKeys(ctx, key.Scope, who, nil, table)
+		fmt.Print(report)
+		check(err)
+		require.True(t, report.Proved())
+		synctest.Wait()
 
-		check(reencrypt(ctx, db, contacts, key))
 		n, err = references(ctx, key)
 		check(err)
 		require.Zero(t, n)
-		require.Equal(t, newKey, s.mustRead(1).ID)
+		require.Equal(t, report.Key, s.mustRead(1).ID)
+		require.Equal(t, report.Key, s.mustRead(2001).ID)
+		check(other.save(2002, "acme"))
+		require.Equal(t, report.Key, s.mustRead(2002).ID)
 
 		check(ring.Suspend(ctx, key, who)) // ring.Resume takes it back
 		require.Equal(t, envelope.StateSuspended, state(t, keys, key))

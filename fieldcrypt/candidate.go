@@ -82,7 +82,11 @@ func (v *Value[T]) adopt() error {
 	}
 	content, ok := columnAs[T](v.candidate())
 	if !ok {
-		return fmt.Errorf("%w, and what it holds can't be a %s exactly, which its field is: correct the row", ErrNotEnvelope, typeOf[T]())
+		advice := "correct the row"
+		if typeOf[T]() == envelope.TypeTime {
+			advice += "; a time that comes as text must name its zone (in MariaDB, connect with parseTime=true)"
+		}
+		return fmt.Errorf("%w, and what it holds can't be a %s exactly, which its field is: %s", ErrNotEnvelope, typeOf[T](), advice)
 	}
 	frame, err := appendFrame(nil, &content)
 	marker := err == nil && isMarker(frame)

@@ -5,6 +5,12 @@ import (
 	"strings"
 )
 
+// CheckName is the name of the constraint that CheckDDL adds.
+func (c ColumnDef) CheckName() string {
+	const suffix = "_envelope"
+	return c.Name[:min(len(c.Name), maxIdentifier-len(suffix))] + suffix
+}
+
 // CheckDDL returns the statements that add the column's check to a table in
 // which the column is already, after its plaintext was encrypted: a column of
 // a field in migrating mode is made without one. The table's name may have a
@@ -25,14 +31,12 @@ func (c ColumnDef) CheckDDL(table string) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("fieldcrypt: CheckDDL of %s: %w", c.Field, err)
 	}
-	const suffix = "_envelope"
-	name := c.dialect.quote(c.Name[:min(len(c.Name), maxIdentifier-len(suffix))] + suffix)
-	add := fmt.Sprintf("ALTER TABLE %s ADD CONSTRAINT %s CHECK (%s)", quoted, name, c.Check)
+	name := c.dialect.quote(c.CheckName())
 	switch c.dialect {
 	case Postgres:
-		return []string{add + " NOT VALID;", fmt.Sprintf("ALTER TABLE %s VALIDATE CONSTRAINT %s;", quoted, name)}, nil
+		return []string{fmt.Sprintf("ALTER TABLE %s ADD CONSTRAINT %s CHECK (%s) NOT VALID;", quoted, name, c.Check), fmt.Sprintf("ALTER TABLE %s VALIDATE CONSTRAINT %s;", quoted, name)}, nil
 	case MariaDB:
-		return []string{add + ";"}, nil
+		return []string{fmt.Sprintf("ALTER TABLE %s ADD CONSTRAINT IF NOT EXISTS %s CHECK (%s);", quoted, name, c.Check)}, nil
 	}
 	return c.triggers(table, quoted), nil
 }
@@ -50,7 +54,7 @@ func (c ColumnDef) triggers(table, quoted string) []string {
 	for _, event := range []string{"INSERT", "UPDATE OF " + column} {
 		name := c.dialect.quote(fmt.Sprintf("%s_%s_envelope_%s", table, c.Name, strings.ToLower(event[:len("INSERT")])))
 		statements = append(statements, fmt.Sprintf(
-			"CREATE TRIGGER %s%s BEFORE %s ON %s WHEN NOT (%s) BEGIN SELECT RAISE(ABORT, 'CHECK constraint failed: %s holds envelopes only'); END;",
+			"CREATE TRIGGER IF NOT EXISTS %s%s BEFORE %s ON %s WHEN NOT (%s) BEGIN SELECT RAISE(ABORT, 'CHECK constraint failed: %s holds envelopes only'); END;",
 			schema, name, event, bare, check, c.Name))
 	}
 	return statements

@@ -51,6 +51,8 @@
 //	pad=16/64    hides it up to the smallest of up to 8 such sizes, and beyond up
 //	             to a multiple of the largest; a byte of type is counted, and at
 //	             least one of padding
+//	migrating    takes plaintext that is in the database for the value, with
+//	until=…      up to the end of this day, by UTC: see docs/migrating.md
 //	column=mail  its column in DDL; without it, the Go field's name in snake case
 //
 // Module and name are permanent: they are part of what an envelope is bound

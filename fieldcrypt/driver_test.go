@@ -59,7 +59,7 @@ func unwritable[T Plain](i int, content T) Value[T] {
 	column := any(content)
 	switch c := column.(type) {
 	case uint64:
-		column = int64(c) //nolint:gosec // small
+		column = int64(c)
 	case CivilDate:
 		column = c.String()
 	case DecimalString:

@@ -255,10 +255,10 @@ func TestDDLOfMigratingFields(t *testing.T) {
 			`ALTER TABLE "crm"."contacts" ADD CONSTRAINT "email_envelope" CHECK ("email" IS NULL OR (`, `) IS TRUE) NOT VALID;`,
 			`ALTER TABLE "crm"."contacts" VALIDATE CONSTRAINT "email_envelope";`,
 		},
-		fieldcrypt.MariaDB: {"ALTER TABLE `crm`.`contacts` ADD CONSTRAINT `email_envelope` CHECK (`email` IS NULL OR (", ") IS TRUE);"},
+		fieldcrypt.MariaDB: {"ALTER TABLE `crm`.`contacts` ADD CONSTRAINT IF NOT EXISTS `email_envelope` CHECK (`email` IS NULL OR (", ") IS TRUE);"},
 		fieldcrypt.SQLite: {
-			`CREATE TRIGGER "crm"."contacts_email_envelope_insert" BEFORE INSERT ON "contacts" WHEN NOT (NEW."email" IS NULL OR (typeof(NEW."email") = 'text'`,
-			`CREATE TRIGGER "crm"."contacts_email_envelope_update" BEFORE UPDATE OF "email" ON "contacts" WHEN NOT (NEW."email" IS NULL`,
+			`CREATE TRIGGER IF NOT EXISTS "crm"."contacts_email_envelope_insert" BEFORE INSERT ON "contacts" WHEN NOT (NEW."email" IS NULL OR (typeof(NEW."email") = 'text'`,
+			`CREATE TRIGGER IF NOT EXISTS "crm"."contacts_email_envelope_update" BEFORE UPDATE OF "email" ON "contacts" WHEN NOT (NEW."email" IS NULL`,
 		},
 	} {
 		columns, err := r.ColumnDefs(dialect)

@@ -212,8 +212,8 @@ func TestRowsPlaintext(t *testing.T) {
 	day := time.Date(1912, 6, 23, 0, 0, 0, 0, time.UTC)
 	forms := [][]any{
 		{"text", []byte{1, 2}, int64(-5), int64(7), 1.5, true, moment, day, "1.50", `{"a":1}`},
-		{[]byte("text"), []byte{1, 2}, []byte("-5"), []byte("7"), []byte("1.5"), int64(1), []byte("2026-01-02 03:04:05.000006"), []byte("1912-06-23"), []byte("1.50"), []byte(`{"a":1}`)},
-		{"text", "\x01\x02", "-5", "7", "1.5", "true", "2026-01-02T03:04:05.000006Z", "1912-06-23", "1.50", `{"a":1}`},
+		{[]byte("text"), []byte{1, 2}, []byte("-5"), []byte("7"), []byte("1.5"), int64(1), []byte("2026-01-02T03:04:05.000006Z"), []byte("1912-06-23"), []byte("1.50"), []byte(`{"a":1}`)},
+		{"text", []byte("\x01\x02"), "-5", "7", "1.5", "true", "2026-01-02T03:04:05.000006Z", "1912-06-23", "1.50", `{"a":1}`},
 	}
 	want := []any{"text", []byte{1, 2}, int64(-5), int64(7), 1.5, true, moment, "1912-06-23", "1.50", `{"a":1}`}
 	ids := []any{[]byte("0123456789abcdef"), "30313233-3435-3637-3839-616263646566", "30313233343536373839616263646566"}
@@ -241,7 +241,7 @@ func TestRowsPlaintext(t *testing.T) {
 			require.Equal(t, want[c], batch[0].Cells[c].New, "form %d, cell %d", i, c)
 		}
 	}
-	for c, v := range map[int]any{0: int64(4), 2: "four", 3: int64(-1), 4: "x", 5: int64(2), 6: "yesterday", 7: "2026-02-30", 8: "1,5", 9: "{"} {
+	for c, v := range map[int]any{0: int64(4), 2: "four", 3: int64(-1), 4: "x", 5: int64(2), 1: "in what form?", 6: "2026-01-02 03:04:05", 7: "2026-02-30", 8: "1,5", 9: "{"} {
 		batch := []fieldcrypt.Row{{ID: []any{ids[0]}, Cells: make([]fieldcrypt.RowCell, 10)}}
 		batch[0].Cells[c].Old = v
 		require.NoError(t, rows.Encrypt(t.Context(), batch, fieldcrypt.RowOptions{}))

@@ -1,6 +1,7 @@
 package fieldcrypt
 
 import (
+	"bytes"
 	"context"
 	"math"
 	"strconv"
@@ -65,7 +66,7 @@ func (r *Rows) holdsAlready(p *rowPart) bool {
 	}
 	_, there, err := envelope.ParseFrame(frame)
 	_, holds, err2 := envelope.ParseFrame(p.frame)
-	return err == nil && err2 == nil && string(there) == string(holds)
+	return err == nil && err2 == nil && bytes.Equal(there, holds)
 }
 
 // moveApart brings documents to the cells where plaintext goes.
@@ -98,7 +99,7 @@ func sameJSON(a, b any) bool {
 		return false
 	}
 	y, err := marshalTree(other)
-	return err == nil && string(x) == string(y)
+	return err == nil && bytes.Equal(x, y)
 }
 
 // forget drops what a dry run would have written.

@@ -21,8 +21,8 @@ var (
 	ErrNotDecrypted = errors.New("fieldcrypt: the value is not decrypted: call Decrypt on its record before reading it")
 
 	// ErrNotEnvelope: the column held something that is not an envelope, such
-	// as plaintext. The value didn't keep it: it can neither be read nor
-	// written again. Set and SetNull repair it, unless it is an envelope of a
+	// as plaintext. It can neither be read nor written again, unless the field
+	// is in migrating mode, where Decrypt takes it. Set and SetNull repair it, unless it is an envelope of a
 	// format version to come, which is envelope.ErrUnknownVersion too: that is
 	// for a newer release to read.
 	ErrNotEnvelope = errors.New("fieldcrypt: the column holds something that is not an envelope")

@@ -65,7 +65,7 @@ func (c *Contacts) Run(ctx context.Context, every time.Duration, log *slog.Logge
 			return
 		case <-ticker.C:
 			if err := c.Poll(ctx); err != nil && ctx.Err() == nil {
-				log.ErrorContext(ctx, "poll the schema in force", "error", err)
+				log.ErrorContext(ctx, "poll the schema in force", slog.Any("error", err))
 			}
 		}
 	}

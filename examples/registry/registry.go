@@ -21,6 +21,7 @@ import (
 	"github.com/fieldcrypt/fieldcrypt-go/fieldcrypt"
 )
 
+// Errors that a caller can act on.
 var (
 	// ErrRefused: the next schema was not taken.
 	ErrRefused = errors.New("registry: the schema was refused")

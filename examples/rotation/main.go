@@ -37,10 +37,10 @@ type Contact struct {
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
 	worker := flag.String("worker", "", "do the sweep in this folder, slowly; the program starts itself with it")
 	flag.Parse()
 	err := run(ctx, os.Stdout, os.Stderr, *worker)
+	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "rotation:", err)
 		os.Exit(1)
@@ -228,7 +228,9 @@ func (s *service) killed(ctx context.Context, folder string) (int64, error) {
 		if err := child.Process.Kill(); err != nil {
 			return 0, err
 		}
-		<-ended
+		if err := <-ended; err == nil {
+			return 0, errors.New("the process ended before it was killed")
+		}
 		report, err = s.sweeper.Last(ctx, s.table)
 		if err != nil {
 			return 0, err

@@ -153,7 +153,7 @@ func (o *Options) orDefaults() (Options, error) {
 			*v = fallback
 		}
 		if !(*v > 0 && *v <= most) { // and not NaN
-			return fmt.Errorf("Options.%s is %v: it must be more than 0 and at most %v", name, *v, most)
+			return fmt.Errorf("option %s is %v: it must be more than 0 and at most %v", name, *v, most)
 		}
 		return nil
 	}
@@ -162,11 +162,11 @@ func (o *Options) orDefaults() (Options, error) {
 	}
 	switch {
 	case all.MaxPartitions < 1 || all.MaxPartitions > MaxPartitions:
-		return all, fmt.Errorf("Options.MaxPartitions is %d: there are 1 to %d", all.MaxPartitions, MaxPartitions)
+		return all, fmt.Errorf("option MaxPartitions is %d: there are 1 to %d", all.MaxPartitions, MaxPartitions)
 	case all.Bits < 0 || all.Bits > MaxBits:
-		return all, fmt.Errorf("Options.Bits is %d: a tag has 1 to %d", all.Bits, MaxBits)
+		return all, fmt.Errorf("option Bits is %d: a tag has 1 to %d", all.Bits, MaxBits)
 	case all.Partitions < 0 || all.Partitions > MaxPartitions:
-		return all, fmt.Errorf("Options.Partitions is %d: there are 1 to %d", all.Partitions, MaxPartitions)
+		return all, fmt.Errorf("option Partitions is %d: there are 1 to %d", all.Partitions, MaxPartitions)
 	}
 	return all, errors.Join(
 		set(&all.FalsePositives, "FalsePositives", DefaultFalsePositives, MaxRows),
@@ -239,10 +239,10 @@ func (p *Plan) together(h Histogram, others []Index) error {
 			of = h
 		}
 		if x.Bits < 1 || x.Bits > MaxBits || x.Partitions < 0 || x.Partitions > MaxPartitions {
-			return fmt.Errorf("Column.Others[%d], %q: %d bits and %d partitions: there are 1 to %d bits and up to %d partitions", i, x.Name, x.Bits, x.Partitions, MaxBits, MaxPartitions)
+			return fmt.Errorf("other index %d, %q: %d bits and %d partitions: there are 1 to %d bits and up to %d partitions", i, x.Name, x.Bits, x.Partitions, MaxBits, MaxPartitions)
 		}
 		if err := of.check(); err != nil {
-			return fmt.Errorf("Column.Others[%d], %q: %w", i, x.Name, err)
+			return fmt.Errorf("other index %d, %q: %w", i, x.Name, err)
 		}
 		sum += leak(of, x.Bits, max(1, x.Partitions)).LearnedBits
 	}

@@ -88,7 +88,7 @@ func TestRefusedByAll(t *testing.T) {
 				require.Empty(t, got)
 				require.NotContains(t, err.Error(), "secret")
 				for _, other := range []error{ErrEmpty, ErrInvalid, ErrTooLong} {
-					require.Equal(t, c.want == other, errors.Is(err, other))
+					require.Equal(t, errors.Is(c.want, other), errors.Is(err, other))
 				}
 			})
 		}
@@ -133,7 +133,7 @@ func TestLookup(t *testing.T) {
 		"Email.v1":     "email.v1",
 		"phone.v1":     "made by package phone",
 		"phone.v1-de":  "made by package phone",
-		" name.v1":     "name.v1",
+		"name.v1\n":    "name.v1",
 		"digits.v1.v1": "digits.v1",
 	} {
 		n, err := Lookup(name)

@@ -24,10 +24,10 @@ modules:
 	for _, field := range schema.Module("Contacts").Fields {
 		fmt.Println(field.Name, field.Type)
 	}
-	_, err = schemayaml.Parse([]byte("version: 1\nmodules:\n  - nmae: Contacts\n"))
+	_, err = schemayaml.Parse([]byte("version: 1\nmodules:\n  - title: Contacts\n"))
 	fmt.Println(err)
 	// Output:
 	// email string
 	// birthday date
-	// schemayaml: read a schema: line 3: fieldcrypt: read a schema: json: unknown field "nmae"
+	// schemayaml: read a schema: line 3: fieldcrypt: read a schema: json: unknown field "title"
 }

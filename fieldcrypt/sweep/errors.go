@@ -42,6 +42,10 @@ var (
 	// Options.Patience.
 	ErrOutage = errors.New("waited for too long")
 
+	// ErrStillUsed: values are under old data keys, or might be, after the last
+	// pass of RotateKeys.
+	ErrStillUsed = errors.New("old data keys are still used")
+
 	// ErrAbandoned: somebody abandoned the job while it ran.
 	ErrAbandoned = errors.New("the sweep was abandoned")
 )

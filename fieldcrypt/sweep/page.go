@@ -102,15 +102,15 @@ func (t *target) compareKey(op string, k key) (string, []any) {
 	var args []any
 	text := ""
 	closing := ""
-	for i := range t.key {
-		last := i == len(t.key)-1
+	for i, value := range k { // as many as the key has columns
+		last := i == len(k)-1
 		switch {
 		case last:
 			text += name(i) + " " + op + " " + t.keyParameter(&t.key[i])
-			args = append(args, k[i])
+			args = append(args, value)
 		default:
 			text += name(i) + " " + strict + "= " + t.keyParameter(&t.key[i]) + " AND (" + name(i) + " " + strict + " " + t.keyParameter(&t.key[i]) + " OR "
-			args = append(args, k[i], k[i])
+			args = append(args, value, value)
 			closing += ")"
 		}
 	}

@@ -119,7 +119,7 @@ func (r *run) patiently(ctx context.Context, what string, do func() error) error
 		if pause > time.Second {
 			r.waiting(what)
 		}
-		if !sleep(ctx, pause/2+rand.N(pause)) {
+		if !sleep(ctx, pause/2+rand.N(pause)) { //nolint:gosec // jitter, not a secret
 			return context.Cause(ctx)
 		}
 		pause = min(2*pause, longestPause)

@@ -81,9 +81,6 @@ func (r *RotateReport) String() string {
 	return b.String()
 }
 
-// ErrStillUsed: values are under old keys, or might be, after the last pass.
-var ErrStillUsed = errors.New("old data keys are still used")
-
 // RotateKeys makes a new data key for the scope, re-encrypts the tables' rows
 // under it, and counts what every value is under until nothing is under an old
 // key. It is what to call after a data key was compromised. Killed, it is called

@@ -81,7 +81,6 @@ type run struct {
 	mu       sync.Mutex
 	progress Progress
 	told     time.Time
-	base     Report // as of the last look at the ranges of all processes
 }
 
 // Run does the operation with all rows of the table, or goes on with the job

@@ -95,12 +95,7 @@ func (n names) ddl() []string {
 // made reports whether the tables are there.
 func (s *Sweeper) made(ctx context.Context) bool {
 	for _, query := range []string{"SELECT table_name FROM {jobs} WHERE 1 = 0", "SELECT job FROM {ranges} WHERE 1 = 0"} {
-		rows, err := s.db.QueryContext(ctx, s.state.fill(query))
-		if err != nil {
-			return false
-		}
-		err = rows.Err()
-		if cerr := rows.Close(); err != nil || cerr != nil {
+		if each(ctx, s.db, s.state.fill(query), nil, func(func(...any) error) error { return nil }) != nil {
 			return false
 		}
 	}

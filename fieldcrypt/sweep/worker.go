@@ -267,7 +267,7 @@ func (r *run) settle(ctx context.Context, u *unit, b *batch, size *atomic.Int64)
 		if err != nil {
 			return err
 		}
-		if len(again) > 0 && attempt > 1 && !sleep(ctx, rand.N(time.Duration(attempt)*2*time.Millisecond)) {
+		if len(again) > 0 && attempt > 1 && !sleep(ctx, rand.N(time.Duration(attempt)*2*time.Millisecond)) { //nolint:gosec // jitter, not a secret
 			return context.Cause(ctx)
 		}
 		b.changes = nil

@@ -1,23 +1,16 @@
 package drivertest
 
 import (
-	"context"
-	"database/sql"
-	"errors"
 	"fmt"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/fieldcrypt/fieldcrypt-go/envelope"
-	"github.com/fieldcrypt/fieldcrypt-go/envelope/sqlstore"
 	"github.com/fieldcrypt/fieldcrypt-go/fieldcrypt"
 	"github.com/fieldcrypt/fieldcrypt-go/fieldcrypt/sweep"
-	"github.com/fieldcrypt/fieldcrypt-go/fieldcrypt/sweep/internal/hooks"
-	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider"
 )
 
 // What the tables are that a sweep refuses, and with which words.
@@ -182,8 +175,10 @@ func TestTriggers(t *testing.T) {
 		spoil := map[sweep.Dialect][]string{
 			sweep.SQLite:  {"CREATE TRIGGER spoil AFTER UPDATE OF email ON contacts WHEN NEW.id = 7 AND NEW.email IS NOT NULL BEGIN UPDATE contacts SET email = NULL WHERE id = 7; END"},
 			sweep.MariaDB: {"CREATE TRIGGER spoil BEFORE UPDATE ON contacts FOR EACH ROW SET NEW.email = IF(NEW.id = 7, NULL, NEW.email)"},
-			sweep.Postgres: {"CREATE FUNCTION spoil() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN IF NEW.id = 7 THEN NEW.email = NULL; END IF; RETURN NEW; END'",
-				"CREATE TRIGGER spoil BEFORE UPDATE ON contacts FOR EACH ROW EXECUTE FUNCTION spoil()"},
+			sweep.Postgres: {
+				"CREATE FUNCTION spoil() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN IF NEW.id = 7 THEN NEW.email = NULL; END IF; RETURN NEW; END'",
+				"CREATE TRIGGER spoil BEFORE UPDATE ON contacts FOR EACH ROW EXECUTE FUNCTION spoil()",
+			},
 		}[d.Dialect]
 		for _, statement := range spoil {
 			s.exec(statement)
@@ -253,227 +248,4 @@ func TestNarrowColumns(t *testing.T) {
 			})
 		}
 	})
-}
-
-// stopped runs a sweep that ends in the middle.
-func (s *service) stopped(op sweep.Operation, o *sweep.JobOptions) {
-	s.Helper()
-	ctx, cancel := context.WithCancel(s.Context())
-	defer cancel()
-	var n atomic.Int32
-	ctx = hooks.With(ctx, hooks.Hooks{Step: func(name string) {
-		if name == "committed" || name == "cursor" {
-			if n.Add(1) == 3 {
-				cancel()
-			}
-		}
-	}})
-	_, err := s.sweeper(&sweep.Options{RangeRows: 50, MaxBatch: 10}).Run(ctx, s.table(), op, o)
-	require.ErrorIs(s, err, context.Canceled)
-}
-
-// One table has one job at a time; the same one is shared, another is refused.
-func TestOtherJobs(t *testing.T) {
-	everywhere(t, func(t *testing.T, d database) {
-		s := d.service(t)
-		s.fill(1, 300)
-		s.rotate()
-		s.stopped(sweep.Reencrypt, nil)
-		for name, try := range map[string]func() error{
-			"another operation": func() error { _, err := s.sweeper(nil).Run(t.Context(), s.table(), sweep.Verify, nil); return err },
-			"another tenant": func() error {
-				_, err := s.sweeper(nil).Run(t.Context(), s.table(), sweep.Reencrypt, &sweep.JobOptions{Tenant: "acme"})
-				return err
-			},
-			"another name": func() error {
-				_, err := s.sweeper(nil).Run(t.Context(), s.table(), sweep.Reencrypt, &sweep.JobOptions{Name: "x"})
-				return err
-			},
-		} {
-			err := try()
-			require.ErrorIs(t, err, sweep.ErrOtherJob, name)
-			require.ErrorContains(t, err, "run that one to its end, or Abandon it", name)
-		}
-		report, err := s.sweeper(nil).Run(t.Context(), s.table(), sweep.Reencrypt, nil)
-		require.NoError(t, err)
-		require.EqualValues(t, 300, report.Rows)
-		require.Zero(t, s.underOld())
-
-		s.rotate()
-		s.stopped(sweep.Reencrypt, nil)
-		require.NoError(t, s.sweeper(nil).Abandon(t.Context(), s.table()))
-		_, err = s.sweeper(nil).Run(t.Context(), s.table(), sweep.Verify, nil)
-		require.NoError(t, err)
-		s.whole(300)
-	})
-}
-
-// Several calls share one job, and each row is done once.
-func TestSharedJobs(t *testing.T) {
-	everywhere(t, func(t *testing.T, d database) {
-		s := d.service(t)
-		s.fill(1, 900)
-		s.rotate()
-		errs := make(chan error)
-		for range 3 {
-			go func() {
-				report, err := s.sweeper(&sweep.Options{RangeRows: 60}).Run(t.Context(), s.table(), sweep.Reencrypt, &sweep.JobOptions{Name: "together"})
-				if err == nil && (report.Rows != 900 || report.Changed != 900) {
-					err = fmt.Errorf("a report of %d rows, %d changed", report.Rows, report.Changed)
-				}
-				errs <- err
-			}()
-		}
-		for range 3 {
-			require.NoError(t, <-errs)
-		}
-		require.Zero(t, s.underOld())
-		late, err := s.sweeper(nil).Run(t.Context(), s.table(), sweep.Reencrypt, &sweep.JobOptions{Name: "together"})
-		require.NoError(t, err)
-		require.EqualValues(t, 900, late.Changed, "a late worker gets the report of the job that is done")
-	})
-}
-
-// The table changes while its job is under way.
-func TestChangedTables(t *testing.T) {
-	everywhere(t, func(t *testing.T, d database) {
-		s := d.service(t)
-		s.fill(1, 200)
-		s.rotate()
-		s.stopped(sweep.Reencrypt, nil)
-		type renamed struct {
-			ID     int64             `fieldcrypt:"id"`
-			Tenant string            `fieldcrypt:"tenant"`
-			Email  fieldcrypt.String `fieldcrypt:"Contacts.mail,max=320"`
-		}
-		records, err := fieldcrypt.For[renamed](s.crypt)
-		require.NoError(t, err)
-		_, err = s.sweeper(nil).Run(t.Context(), sweep.Table{Name: "contacts", Rows: records.Rows()}, sweep.Reencrypt, nil)
-		require.ErrorIs(t, err, sweep.ErrChanged)
-		require.ErrorContains(t, err, "bring back what was changed, or Abandon the sweep and begin again, which loses nothing")
-		if d.Dialect != sweep.SQLite {
-			s.exec("ALTER TABLE contacts DROP COLUMN phone")
-			_, err = s.sweeper(nil).Run(t.Context(), s.table(), sweep.Reencrypt, nil)
-			require.ErrorIs(t, err, sweep.ErrTable)
-		}
-	})
-}
-
-// Leases end by the database's clock; one that was set back leaves none that
-// last too long.
-func TestClockOfTheDatabase(t *testing.T) {
-	everywhere(t, func(t *testing.T, d database) {
-		s := d.service(t)
-		s.fill(1, 200)
-		s.rotate()
-		for _, until := range []string{"0", "9000000000000000"} { // long ago, and centuries away
-			s.stopped(sweep.Reencrypt, nil)
-			s.exec("UPDATE fieldcrypt_sweeps_ranges SET holder = 'a worker that is gone', until = " + until + " WHERE done = 0")
-			began := time.Now()
-			_, err := s.sweeper(nil).Run(t.Context(), s.table(), sweep.Reencrypt, nil)
-			require.NoError(t, err)
-			require.Less(t, time.Since(began), 20*time.Second, "less than a lease")
-			require.Zero(t, s.underOld())
-			s.rotate()
-		}
-	})
-}
-
-// Somebody writes nonsense into the sweeper's own tables.
-func TestSpoiledState(t *testing.T) {
-	s := sqlite(t).service(t)
-	s.fill(1, 200)
-	s.rotate()
-	s.stopped(sweep.Reencrypt, nil)
-	s.exec("UPDATE fieldcrypt_sweeps_ranges SET done_key = 'nonsense', holder = NULL WHERE done = 0")
-	_, err := s.sweeper(nil).Run(t.Context(), s.table(), sweep.Reencrypt, nil)
-	require.ErrorContains(t, err, "a key in the table of ranges can't be read: somebody changed it; abandon the sweep and begin again")
-	s.whole(200)
-}
-
-// away is a key service that can be away.
-type away struct {
-	kmsprovider.Provider
-	until atomic.Pointer[time.Time]
-}
-
-func (p *away) Unwrap(ctx context.Context, rootKey string, wrapped []byte, c kmsprovider.EncryptionContext) ([]byte, error) {
-	if until := p.until.Load(); until != nil && time.Now().Before(*until) {
-		return nil, fmt.Errorf("%w: the cable is cut", kmsprovider.ErrUnavailable)
-	}
-	return p.Provider.Unwrap(ctx, rootKey, wrapped, c)
-}
-
-// An outage of the key service is waited out, or ends the call and no row.
-func TestKeyServiceAway(t *testing.T) {
-	everywhere(t, func(t *testing.T, d database) {
-		s := d.service(t)
-		s.fill(1, 100)
-		s.rotate()
-		keys, err := sqlstore.Open(t.Context(), s.db, sqlstore.Dialect(d.Dialect), nil)
-		require.NoError(t, err)
-		kms := &away{Provider: s.kms}
-		crypt, err := fieldcrypt.New(kms, fieldcrypt.RootKeys{Seal: s.kms.RootKey()}, &fieldcrypt.Options{Envelope: envelope.Options{Store: keys}})
-		require.NoError(t, err)
-		defer crypt.Close()
-		contacts, err := fieldcrypt.For[Contact](crypt)
-		require.NoError(t, err)
-		table := sweep.Table{Name: "contacts", Rows: contacts.Rows()}
-		later := time.Now().Add(time.Hour)
-		kms.until.Store(&later)
-		report, err := s.sweeper(&sweep.Options{Patience: 300 * time.Millisecond}).Run(t.Context(), table, sweep.Reencrypt, nil)
-		require.ErrorIs(t, err, sweep.ErrOutage)
-		require.ErrorIs(t, err, kmsprovider.ErrUnavailable)
-		require.Zero(t, report.Failed, "an outage is no row's fault")
-		require.Zero(t, report.Changed)
-		soon := time.Now().Add(1500 * time.Millisecond)
-		kms.until.Store(&soon)
-		report, err = s.sweeper(nil).Run(t.Context(), table, sweep.Reencrypt, nil)
-		require.NoError(t, err)
-		require.EqualValues(t, 100, report.Changed)
-		s.whole(100)
-	})
-}
-
-// A database that takes no writes.
-func TestReadOnly(t *testing.T) {
-	everywhere(t, func(t *testing.T, d database) {
-		s := d.service(t)
-		s.fill(1, 10)
-		require.NoError(t, s.sweeper(nil).Migrate(t.Context()))
-		s.rotate()
-		read := d
-		switch d.Dialect {
-		case sweep.SQLite:
-			read.DSN += "&_pragma=query_only(1)"
-		case sweep.MariaDB:
-			read.DSN += "?tx_read_only=1"
-		case sweep.Postgres:
-			read.DSN += "&default_transaction_read_only=on"
-		}
-		db, err := sql.Open(read.Driver, read.DSN)
-		require.NoError(t, err)
-		defer db.Close()
-		sweeper, err := sweep.New(db, d.Dialect, nil)
-		require.NoError(t, err)
-		_, err = sweeper.Run(t.Context(), s.table(), sweep.Reencrypt, nil)
-		require.ErrorIs(t, err, sweep.ErrReadOnly)
-		require.ErrorContains(t, err, "sweep on the primary, with a role that may write")
-		cover, err := sweeper.Coverage(t.Context(), s.table(), nil)
-		require.NoError(t, err)
-		require.EqualValues(t, 10, cover.Rows, "coverage needs no right to write")
-		s.whole(10)
-	})
-}
-
-// The context ends while the job runs, or has ended before.
-func TestContextEnds(t *testing.T) {
-	s := sqlite(t).service(t)
-	s.fill(1, 10)
-	ctx, cancel := context.WithCancelCause(t.Context())
-	cancel(errors.New("shutting down"))
-	_, err := s.sweeper(nil).Run(ctx, s.table(), sweep.Reencrypt, nil)
-	require.Error(t, err)
-	_, err = s.sweeper(nil).Run(nil, s.table(), sweep.Reencrypt, nil) //nolint:staticcheck // on purpose
-	require.ErrorContains(t, err, "the context is nil")
 }

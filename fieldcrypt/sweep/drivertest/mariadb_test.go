@@ -43,16 +43,3 @@ func mariadb(t testing.TB) database {
 	})
 	return database{sweep.MariaDB, "mysql", config.FormatDSN()}
 }
-
-func withMariaDB(t testing.TB, d database, change func(*mysql.Config)) database {
-	t.Helper()
-	config, err := mysql.ParseDSN(d.DSN)
-	require.NoError(t, err)
-	change(config)
-	d.DSN = config.FormatDSN()
-	return d
-}
-
-func setting(name, value string) func(*mysql.Config) {
-	return func(c *mysql.Config) { c.Params = map[string]string{name: value} }
-}

@@ -1,18 +1,22 @@
 package drivertest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/fieldcrypt/fieldcrypt-go/envelope"
+	"github.com/fieldcrypt/fieldcrypt-go/envelope/sqlstore"
 	"github.com/fieldcrypt/fieldcrypt-go/fieldcrypt"
 	"github.com/fieldcrypt/fieldcrypt-go/fieldcrypt/sweep"
+	"github.com/fieldcrypt/fieldcrypt-go/fieldcrypt/sweep/internal/hooks"
 	"github.com/fieldcrypt/fieldcrypt-go/internal/scoreboard"
 )
 
@@ -96,20 +100,18 @@ func TestEncryptAndBack(t *testing.T) {
 		require.Zero(t, after.Plaintext+after.Unreadable)
 		require.EqualValues(t, n+n-n/10, after.Sealed)
 
-		if d.Dialect == sweep.SQLite {
-			require.ErrorContains(t, sweeper.AddChecks(t.Context(), table), "SQLite can't add a CHECK to a table that exists")
-		} else {
-			require.NoError(t, sweeper.AddChecks(t.Context(), table))
-			require.NoError(t, sweeper.AddChecks(t.Context(), table), "again")
-			_, err = s.db.Exec("UPDATE leads SET email = 'plaintext' WHERE id = 1")
-			require.Error(t, err)
-			statements, err := sweep.Checks(d.Dialect, table)
-			require.NoError(t, err)
-			for _, statement := range statements {
-				name, _, _ := strings.Cut(strings.SplitAfterN(statement, "CONSTRAINT ", 2)[1], " CHECK")
-				if strings.Contains(statement, " ADD ") {
-					s.exec("ALTER TABLE leads DROP CONSTRAINT " + strings.TrimPrefix(name, "IF NOT EXISTS "))
-				}
+		require.NoError(t, sweeper.AddChecks(t.Context(), table))
+		require.NoError(t, sweeper.AddChecks(t.Context(), table), "again")
+		_, err = s.db.Exec("UPDATE leads SET email = 'plaintext' WHERE id = 1")
+		require.Error(t, err)
+		columns, err := table.Rows.ColumnDefs(d.Dialect)
+		require.NoError(t, err)
+		for _, c := range columns { // the way back needs columns without them
+			if d.Dialect == sweep.SQLite {
+				s.exec("DROP TRIGGER leads_" + c.CheckName() + "_insert")
+				s.exec("DROP TRIGGER leads_" + c.CheckName() + "_update")
+			} else {
+				s.exec("ALTER TABLE leads DROP CONSTRAINT " + c.CheckName())
 			}
 		}
 
@@ -313,43 +315,43 @@ func TestRotateKeys(t *testing.T) {
 	})
 }
 
-// A pause lasts until somebody ends it, whoever began it.
-func TestPause(t *testing.T) {
+// A rotation that ended in the middle is resumed by a process that knew the old key
+// as the active one: it goes on with the new key, and not back to the old one.
+func TestRotateKeysResumed(t *testing.T) {
 	everywhere(t, func(t *testing.T, d database) {
 		s := d.service(t)
 		s.fill(1, 600)
-		s.rotate()
-		sweeper := s.sweeper(&sweep.Options{RangeRows: 50, MaxBatch: 10})
-		table := s.table()
-		var paused sync.Once
-		ended := make(chan error, 1)
-		seen := make(chan struct{})
-		go func() {
-			_, err := sweeper.Run(t.Context(), table, sweep.Reencrypt, &sweep.JobOptions{RowsPerSecond: 400, Progress: func(p sweep.Progress) {
-				if p.Paused {
-					paused.Do(func() { close(seen) })
-				}
-			}})
-			ended <- err
-		}()
-		require.Eventually(t, func() bool { r, err := sweeper.Last(t.Context(), table); return err == nil && r != nil && r.Rows > 0 }, 10*time.Second, 10*time.Millisecond)
-		require.NoError(t, s.sweeper(nil).Pause(t.Context(), table))
-		<-seen
-		time.Sleep(300 * time.Millisecond) // what was under way has ended
-		before, err := sweeper.Last(t.Context(), table)
+		scope, who := fieldcrypt.Scope{Tenant: "acme"}, envelope.Reason{By: "ada@example.com"}
+		keys, err := sqlstore.Open(t.Context(), s.db, sqlstore.Dialect(d.Dialect), nil)
 		require.NoError(t, err)
-		time.Sleep(700 * time.Millisecond)
-		after, err := sweeper.Last(t.Context(), table)
+		other, err := fieldcrypt.New(s.kms, fieldcrypt.RootKeys{Seal: s.kms.RootKey()}, &fieldcrypt.Options{Envelope: envelope.Options{Store: keys, StorePoll: time.Hour}})
 		require.NoError(t, err)
-		require.Equal(t, before.Rows, after.Rows)
-		require.Less(t, after.Rows, int64(600))
-		select {
-		case err := <-ended:
-			t.Fatalf("Run ended during the pause: %v", err)
-		default:
-		}
-		require.NoError(t, s.sweeper(nil).Resume(t.Context(), table))
-		require.NoError(t, <-ended)
-		require.Zero(t, s.underOld())
+		defer other.Close()
+		contacts, err := fieldcrypt.For[Contact](other)
+		require.NoError(t, err)
+		old, err := other.KeyRing().ActiveKey(t.Context(), scope)
+		require.NoError(t, err)
+
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var n atomic.Int32
+		stopping := hooks.With(ctx, hooks.Hooks{Step: func(name string) {
+			if name == "committed" && n.Add(1) == 3 {
+				cancel()
+			}
+		}})
+		opts := &sweep.KeyRotation{Settle: time.Millisecond}
+		begun, err := s.sweeper(&sweep.Options{MaxBatch: 10}).RotateKeys(stopping, scope, who, opts, s.table())
+		require.ErrorIs(t, err, context.Canceled)
+		require.NotEqual(t, old, begun.Key)
+
+		table := sweep.Table{Name: "contacts", Rows: contacts.Rows()}
+		report, err := s.sweeper(nil).RotateKeys(t.Context(), scope, who, opts, table)
+		require.NoError(t, err)
+		require.True(t, report.Resumed)
+		require.True(t, report.Proved())
+		require.Equal(t, begun.Key, report.Key)
+		require.NotContains(t, s.keys(), old)
+		s.whole(600)
 	})
 }
