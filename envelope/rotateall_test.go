@@ -2,6 +2,7 @@ package envelope
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -68,7 +69,7 @@ func TestRotateAllGivesUp(t *testing.T) {
 				tried, scopes := 0, map[Scope]bool{}
 				for _, f := range report.Failed {
 					scopes[f.Key.Scope] = true
-					if f.Err != errNotTried {
+					if !errors.Is(f.Err, errNotTried) {
 						require.ErrorIs(t, f, c.err)
 						tried++
 					}
