@@ -54,11 +54,7 @@ func (r *KeyRing) stillActive(ctx context.Context, k *dataKey) (bool, error) {
 	if r.opts.Store == nil {
 		return true, nil
 	}
-	var rec Record
-	err := caught(ErrStoreUnavailable, "the key store", func() (err error) {
-		rec, err = r.opts.Store.Active(ctx, k.scope, PurposeData)
-		return err
-	})
+	rec, err := r.store.Active(ctx, k.scope, PurposeData)
 	switch {
 	case errors.Is(err, ErrKeyNotFound):
 		return false, nil

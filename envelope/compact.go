@@ -44,7 +44,7 @@ func (r *KeyRing) Compact(ctx context.Context, scope Scope, envelope []byte) ([]
 // that it opens: somebody may have planted one that doesn't, for the wrapped key
 // in the envelope to be thrown away.
 func (r *KeyRing) recorded(ctx context.Context, scope Scope, id KeyID) (bool, error) {
-	rec, err := r.opts.Store.Get(ctx, scope, PurposeData, id)
+	rec, err := r.store.Get(ctx, scope, PurposeData, id)
 	if errors.Is(err, ErrKeyNotFound) {
 		return false, nil
 	}
@@ -77,7 +77,7 @@ func (r *KeyRing) storeInline(ctx context.Context, scope Scope, id KeyID, rootKe
 	}
 	rec.Tag = recordTag(secret, scope, PurposeData, rec.Created, rec.NotAfter, rec.Budget)
 	clear(secret) // not for as long as the store takes
-	if err := r.opts.Store.Insert(ctx, rec); err != nil {
+	if err := r.store.Insert(ctx, rec); err != nil {
 		return storeError(err)
 	}
 	r.recordsSeen.Set(recordPrint(scope, &rec), struct{}{})
@@ -103,7 +103,7 @@ func (r *KeyRing) Inline(ctx context.Context, scope Scope, envelope []byte) ([]b
 		return append([]byte(nil), envelope...), nil
 	}
 	id := *h.keyID
-	rec, err := r.opts.Store.Get(ctx, scope, PurposeData, id)
+	rec, err := r.store.Get(ctx, scope, PurposeData, id)
 	if err != nil {
 		return fail(storeError(err))
 	}

@@ -21,6 +21,12 @@ import (
 // key store; a process that was cut off from the store for longer finds what was
 // written with the new key once it reaches the store again.
 //
+// Suspending, or scheduling the destruction of, the key that is written with takes
+// it out of searches with the rows written with it. If no other key was cut over to
+// two StorePoll and a second before, other processes don't know the next key yet,
+// and writes of that scope and purpose fail with [ErrState] for as long, rather
+// than have searches miss what they write. So cut over first, and wait.
+//
 // These keys have no age and no budget, and [KeyRing.Rotate] and
 // [KeyRing.RotateAll] leave them alone. The purpose must be
 // [PurposeDeterministic] or [PurposeIndex]. It needs a key store, else the error
@@ -43,7 +49,7 @@ func (r *KeyRing) CutOver(ctx context.Context, scope Scope, purpose Purpose) (Ke
 	}
 	// A flight of its own: the key must be one that nobody had before the call.
 	k, err := r.once(ctx, "cut over"+rand.Text()+name.flight(false, true), func(ctx context.Context) (*dataKey, error) {
-		rec, err := r.opts.Store.Active(ctx, scope, purpose)
+		rec, err := r.store.Active(ctx, scope, purpose)
 		if err != nil && !errors.Is(err, ErrKeyNotFound) {
 			return nil, storeError(err)
 		}

@@ -102,7 +102,8 @@ type dataKey struct {
 	openable atomic.Bool  // published for opening
 	sealable atomic.Bool  // published for sealing
 	sets     atomic.Int32 // key sets in use that have it
-	created  time.Time    // of the key store's record, for the keys of a set
+	created  time.Time    // of the key store's record; zero: it came inside an envelope, or there is no store
+	vanished atomic.Bool  // that record was found to be gone
 
 	watch     *watch      // set before it is published, as wrapped is
 	wrapped   []byte      // for the watch

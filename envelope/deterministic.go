@@ -25,7 +25,8 @@ import (
 // follows another, see [KeyRing.CutOver].
 //
 // It needs a key store, else the error is [ErrModeNotAllowed]; other errors are
-// [ErrMalformed] and those of loading a key. It is safe for concurrent use, and
+// [ErrMalformed], [ErrState] for a while after the scope's key was taken out of use
+// without CutOver, and those of loading a key. It is safe for concurrent use, and
 // its messages are not counted: AES-SIV has no nonce that could repeat.
 func (r *KeyRing) SealDeterministic(ctx context.Context, b *Binding, frame []byte) ([]byte, error) {
 	return r.AppendSealDeterministic(ctx, nil, b, frame)

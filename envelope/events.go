@@ -27,7 +27,9 @@ const (
 	KeyLoaded EventKind = "data key loaded"
 
 	// KeyStopped: KeyID of Scope neither seals nor opens any more in this
-	// process, since the key store says so.
+	// process, since the key store says so. With an Err, an [ErrKeyNotFound],
+	// its record is gone from the store: it seals no more, and opens for as
+	// long as it is in memory, while other processes can't load it.
 	KeyStopped EventKind = "data key stopped"
 
 	// StoreAway: the key store couldn't be asked about the keys in memory

@@ -117,7 +117,8 @@ func (ix *Index) TagSize() int { return (ix.spec.Bits + 7) / 8 }
 // until all processes search with both (see [KeyRing.CutOver]).
 //
 // It needs a key store, else the error is [ErrModeNotAllowed]; other errors are
-// [ErrMalformed] and those of loading a key. It takes no lock and allocates
+// [ErrMalformed], [ErrState] for a while after the scope's key was taken out of use
+// without CutOver, and those of loading a key. It takes no lock and allocates
 // nothing besides the tag when the keys are in memory, and is safe for
 // concurrent use.
 func (r *KeyRing) AppendTag(ctx context.Context, dst []byte, ix *Index, scope Scope, record string, normalised []byte) ([]byte, error) {

@@ -115,6 +115,7 @@ type KeyRing struct {
 	provider kmsprovider.Provider
 	roots    RootKeySource
 	opts     Options
+	store    guardedStore // of Options.Store, if there is one
 
 	opening     *otter.Cache[KeyID, *dataKey] // a hit counts only if its scope is the caller's
 	sealing     *otter.Cache[Scope, *dataKey]
@@ -149,7 +150,7 @@ func NewKeyRing(provider kmsprovider.Provider, roots RootKeySource, opts *Option
 	if err != nil {
 		return nil, err
 	}
-	r := &KeyRing{provider: provider, roots: roots, opts: o, checks: make(chan struct{}, checksAtOnce), awayChecks: make(chan struct{}, awayAtOnce), renewals: make(chan struct{}, renewalsAtOnce)}
+	r := &KeyRing{provider: provider, roots: roots, opts: o, store: guardedStore{o.Store}, checks: make(chan struct{}, checksAtOnce), awayChecks: make(chan struct{}, awayAtOnce), renewals: make(chan struct{}, renewalsAtOnce)}
 	r.watches.byName = map[string]*watch{}
 	r.poll.init()
 	r.scratch.Store(new(scratchPool))

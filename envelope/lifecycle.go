@@ -57,7 +57,9 @@ func (r *KeyRing) Retire(ctx context.Context, key KeyName, reason Reason) error 
 }
 
 // Suspend ends the sealing and opening of a key until Resume. Where it was
-// active, the scope's next seal makes a new key.
+// active, the scope's next seal makes a new key. A key of blind indexes or
+// deterministic envelopes is followed with [KeyRing.CutOver] first, which says what
+// happens otherwise.
 func (r *KeyRing) Suspend(ctx context.Context, key KeyName, reason Reason) error {
 	return r.move(ctx, "suspend", key, reason, []State{StateActive, StatePending, StateRetired}, StateSuspended, nil)
 }
@@ -194,7 +196,7 @@ func (r *KeyRing) Destroy(ctx context.Context, key KeyName, d Destruction) error
 
 // isDestroyed reports what Destroy needs to do nothing about.
 func (r *KeyRing) isDestroyed(ctx context.Context, key KeyName) (bool, error) {
-	rec, err := r.opts.Store.Get(ctx, key.Scope, key.Purpose, key.ID)
+	rec, err := r.store.Get(ctx, key.Scope, key.Purpose, key.ID)
 	if err != nil {
 		return false, fmt.Errorf("envelope: destroy %s: %w", key, storeError(err))
 	}
@@ -216,7 +218,7 @@ func (r *KeyRing) move(ctx context.Context, what string, key KeyName, reason Rea
 	}
 	key.Scope = key.Scope.withDefault()
 	for range moveAttempts {
-		rec, err := r.opts.Store.Get(ctx, key.Scope, key.Purpose, key.ID)
+		rec, err := r.store.Get(ctx, key.Scope, key.Purpose, key.ID)
 		if err != nil {
 			return fail(storeError(err))
 		}
@@ -233,7 +235,7 @@ func (r *KeyRing) move(ctx context.Context, what string, key KeyName, reason Rea
 		} else if err := edit(rec.State, &moved); err != nil {
 			return fail(err)
 		}
-		err = r.opts.Store.Update(ctx, rec, moved)
+		err = r.store.Update(ctx, rec, moved)
 		switch {
 		case errors.Is(err, ErrConflict):
 			continue

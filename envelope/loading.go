@@ -93,10 +93,11 @@ func startOf[T any](ctx context.Context, r *KeyRing, flight string, load func(co
 		}
 		defer r.running.Done()
 		defer func() {
-			// In this goroutine a panic of a provider or store would end the
-			// process, whoever waits.
+			// In this goroutine a panic of a provider would end the process,
+			// whoever waits. Those of the key store have ended in guardedStore,
+			// and those of the tombstone log where it is read.
 			if p := recover(); p != nil {
-				val, err = none, panicked(kmsprovider.ErrUnavailable, "the provider, the key store or the source of root keys", p)
+				val, err = none, panicked(kmsprovider.ErrUnavailable, "the provider or the source of root keys", p)
 			}
 		}()
 
@@ -162,11 +163,7 @@ var errLoadTimeout = errors.New("loading the data key took too long")
 
 // loadReference gets a key from the key store.
 func (r *KeyRing) loadReference(ctx context.Context, scope Scope, purpose Purpose, id KeyID) (*dataKey, error) {
-	var rec Record
-	err := caught(ErrStoreUnavailable, "the key store", func() (err error) {
-		rec, err = getForOpening(ctx, r.opts.Store, scope, purpose, id)
-		return err
-	})
+	rec, err := r.store.GetForOpening(ctx, scope, purpose, id)
 	if err != nil {
 		return nil, storeError(err)
 	}
@@ -224,11 +221,7 @@ func (r *KeyRing) loadInline(ctx context.Context, scope Scope, id KeyID, rootKey
 	if r.opts.Store != nil {
 		// A key that the store knows must be readable there too, or a
 		// destroyed key would come back by way of an inline envelope.
-		var rec Record
-		err := caught(ErrStoreUnavailable, "the key store", func() (err error) {
-			rec, err = r.opts.Store.Get(ctx, scope, PurposeData, id)
-			return err
-		})
+		rec, err := r.store.Get(ctx, scope, PurposeData, id)
 		unknown := errors.Is(err, ErrKeyNotFound)
 		if err == nil {
 			err = rec.readable()

@@ -126,7 +126,7 @@ func (r *KeyRing) byStore(keys []*dataKey) map[string]*group {
 		var name string
 		var unnamed error
 		if several != nil {
-			unnamed = caught(ErrStoreUnavailable, "the key store", func() (err error) {
+			unnamed = ofStore(func() (err error) {
 				name, err = several.Shard(k.scope)
 				return err
 			})
@@ -214,11 +214,7 @@ func (r *KeyRing) compare(ctx context.Context, keys []*dataKey) error {
 	for i, k := range keys {
 		names[i] = k.name()
 	}
-	var states []State
-	err := caught(ErrStoreUnavailable, "the key store", func() (err error) {
-		states, err = r.opts.Store.States(ctx, names)
-		return err
-	})
+	states, err := r.store.States(ctx, names)
 	if err != nil {
 		return err
 	}
@@ -236,7 +232,7 @@ func (r *KeyRing) heedTombstones(keys []*dataKey) error {
 	ctx, cancel := context.WithTimeout(r.closed, r.opts.LoadTimeout)
 	defer cancel()
 	for _, k := range keys {
-		dead := caught(ErrStoreUnavailable, "the tombstone log", func() error { return r.buried(ctx, k.id) })
+		dead := r.buried(ctx, k.id)
 		if errors.Is(dead, ErrKeyDestroyed) {
 			r.heed(k, StateDestroyed)
 		} else if dead != nil {
@@ -248,6 +244,11 @@ func (r *KeyRing) heedTombstones(keys []*dataKey) error {
 
 // heed does with a key in memory what its state asks for.
 func (r *KeyRing) heed(k *dataKey, state State) {
+	if state == "" {
+		r.vanished(k)
+	} else if k.vanished.Load() { // it is back
+		k.vanished.Store(false)
+	}
 	if k.purpose != PurposeData {
 		r.heedShared(k, state)
 		return
@@ -267,6 +268,18 @@ func (r *KeyRing) heed(k *dataKey, state State) {
 		r.drop(k)
 		r.tell(Event{Kind: KeyStopped, RootKey: k.rootKey, Scope: k.scope, KeyID: k.id})
 	}
+}
+
+// errVanished is what is told of a key whose record the key store has lost.
+var errVanished = fmt.Errorf("%w: its record is gone from the key store: this process opens with it for as long as it is in memory, and others can't: restore the record", ErrKeyNotFound)
+
+// vanished tells, once, that the record of a key which the store had is gone. A
+// key that came inside an envelope may never have had one.
+func (r *KeyRing) vanished(k *dataKey) {
+	if k.created.IsZero() || !k.vanished.CompareAndSwap(false, true) {
+		return
+	}
+	r.tell(Event{Kind: KeyStopped, RootKey: k.rootKey, Scope: k.scope, KeyID: k.id, Err: errVanished})
 }
 
 // succeeded changes a scope over to the key that followed k, without making

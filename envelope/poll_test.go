@@ -64,21 +64,91 @@ func TestOtherProcessesNotice(t *testing.T) {
 }
 
 // Where a key's record is gone, what is in memory opens, and nothing more is
-// sealed with it: others could not open that.
+// sealed with it: others could not open that. It is told once.
 func TestRecordThatIsGone(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		store := NewMemoryStore()
-		r, _ := moodyRing(t, &moodyProvider{}, &Options{Store: store})
+		r, log := moodyRing(t, &moodyProvider{}, &Options{Store: store})
 		env, id := sealFor(t, r, place("acme"))
-		store.mu.Lock()
-		clear(store.keys)
-		clear(store.active)
-		store.mu.Unlock()
-		time.Sleep(time.Minute)
+		time.Sleep(time.Hour)
+		require.Zero(t, log.count(KeyStopped), "the control: the record is there")
+		lost := snapshot(store)
+		store.lose()
+		time.Sleep(10 * time.Minute)
+		requireVanished(t, log, id)
 		_, err := r.Open(t.Context(), place("acme"), env)
 		require.NoError(t, err)
 		_, next := sealFor(t, r, place("acme"))
 		require.NotEqual(t, id, next)
+
+		// It comes back, and goes once more.
+		rec, err := lost.Get(t.Context(), acme, PurposeData, id)
+		require.NoError(t, err)
+		require.NoError(t, store.Insert(t.Context(), rec))
+		time.Sleep(time.Minute)
+		require.Equal(t, 1, log.count(KeyStopped))
+		store.lose()
+		time.Sleep(time.Minute)
+		require.Equal(t, 3, log.count(KeyStopped), "both keys")
+	})
+}
+
+// lose loses all records.
+func (m *MemoryStore) lose() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	clear(m.keys)
+	clear(m.active)
+	m.names = nil
+}
+
+// requireVanished sees that the loss of one record was told, once.
+func requireVanished(t *testing.T, log *eventLog, id KeyID) {
+	t.Helper()
+	require.Equal(t, 1, log.count(KeyStopped))
+	log.mu.Lock()
+	defer log.mu.Unlock()
+	for _, e := range log.all {
+		if e.Kind == KeyStopped {
+			require.Equal(t, id, e.KeyID)
+			require.Equal(t, acme, e.Scope)
+			require.ErrorIs(t, e.Err, ErrKeyNotFound)
+			require.ErrorContains(t, e.Err, "its record is gone from the key store")
+		}
+	}
+}
+
+// The same of the keys of indexes and of deterministic envelopes.
+func TestSharedRecordThatIsGone(t *testing.T) {
+	for _, u := range users(t) {
+		t.Run(string(u.purpose), func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				store := NewMemoryStore()
+				r, log := moodyRing(t, &moodyProvider{}, &Options{Store: store})
+				u.write(t, r)
+				key, err := store.Active(t.Context(), acme, u.purpose)
+				require.NoError(t, err)
+				time.Sleep(time.Hour)
+				require.Zero(t, log.count(KeyStopped))
+				store.lose()
+				time.Sleep(10 * time.Minute)
+				requireVanished(t, log, key.KeyID)
+			})
+		})
+	}
+}
+
+// A key that came inside an envelope was never in the store: nothing is told.
+func TestInlineKeyHasNoRecord(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		p := &moodyProvider{}
+		inline, _ := moodyRing(t, p, &Options{})
+		env, _ := sealFor(t, inline, place("acme"))
+		r, log := moodyRing(t, p, &Options{Store: NewMemoryStore(), AllowInline: true})
+		_, err := r.Open(t.Context(), place("acme"), env)
+		require.NoError(t, err)
+		time.Sleep(10 * time.Minute)
+		require.Zero(t, log.count(KeyStopped))
 	})
 }
 

@@ -23,8 +23,10 @@ type RewrapOptions struct {
 	AtOnce int
 
 	// Unverified gives up the old wrapping of a key without having unwrapped
-	// the new one. It saves half of the calls, and the right to unwrap under
-	// the new root key; a provider that wraps wrongly then costs the data.
+	// the new one, and takes on trust that a key whose record names the new
+	// root key is wrapped under it. It saves half of the calls, and the right
+	// to unwrap under the new root key; a provider that wraps wrongly then
+	// costs the data.
 	Unverified bool
 
 	// Progress is told how many keys are done, and how many there are, one
@@ -37,7 +39,7 @@ type RewrapReport struct {
 	DryRun    bool
 	To        string         // the URI of the root key; of the key itself where an alias was given
 	Rewrapped int            // in a dry run: to be rewrapped
-	Already   int            // were under it before
+	Already   int            // were under it before, and opened; in a dry run or Unverified: by the word of the key store
 	Failed    []Failure      // the keys that were left as they were
 	Left      map[string]int // of the keys chosen, those that need another root key at the end, by its URI; nil: not counted
 }
@@ -81,11 +83,13 @@ func (r RewrapReport) String() string {
 // The configuration of all processes must list both root keys before Rewrap
 // begins, with the new one to seal with, and until the report says that nothing
 // is left. Run it again to go on where it ended, for whatever reason; what is
-// done is not done again. Every key is exchanged by compare-and-swap, so runs may
+// done is not done again. Unless Unverified, a key that is under the new root key
+// already is unwrapped, since the old root key isn't to be given up by the word of
+// the key store alone. Every key is exchanged by compare-and-swap, so runs may
 // meet each other and all other changes.
 //
 // Keys that fail keep their wrapping and are in the report, and in the error.
-// When the key service refuses or fails for rewrapGiveUp keys in a row, Rewrap
+// When the key service refuses or fails for giveUpAfter keys in a row, Rewrap
 // ends.
 func (r *KeyRing) Rewrap(ctx context.Context, f Filter, to string, opts *RewrapOptions) (RewrapReport, error) {
 	var o RewrapOptions
@@ -110,11 +114,11 @@ func (r *KeyRing) Rewrap(ctx context.Context, f Filter, to string, opts *RewrapO
 	if err != nil {
 		return fail(err)
 	}
-	before, err := Count(ctx, r.opts.Store, f)
+	before, err := Count(ctx, r.store, f)
 	if err != nil {
 		return fail(err)
 	}
-	w := &rewrapping{KeyRing: r, store: r.opts.Store, options: o, report: RewrapReport{DryRun: o.DryRun, To: resolved}}
+	w := &rewrapping{KeyRing: r, options: o, report: RewrapReport{DryRun: o.DryRun, To: resolved}}
 	for _, n := range before.RootKey {
 		w.all += n
 	}
@@ -125,7 +129,7 @@ func (r *KeyRing) Rewrap(ctx context.Context, f Filter, to string, opts *RewrapO
 		return w.report, nil
 	}
 	listing := w.run(ctx, f)
-	after, err := Count(ctx, r.opts.Store, f)
+	after, err := Count(ctx, r.store, f)
 	if err != nil {
 		return w.report, fmt.Errorf("envelope: rewrap under %q: counting what is left: %w", resolved, errors.Join(err, listing))
 	}
@@ -140,14 +144,13 @@ func (c Counts) others(uri string) map[string]int {
 	return left
 }
 
-// rewrapGiveUp is after how many refusals or failures of the key service in a
-// row a Rewrap ends: each key would cost another call.
-const rewrapGiveUp = 20
+// giveUpAfter is after how many refusals or failures in a row a call over many
+// keys ends: each key would cost another call.
+const giveUpAfter = 20
 
 // A rewrapping is one call of Rewrap.
 type rewrapping struct {
 	*KeyRing
-	store   KeyStore
 	options RewrapOptions
 
 	mu     sync.Mutex
@@ -156,7 +159,7 @@ type rewrapping struct {
 	inARow int // failures of the key service
 }
 
-var errRewrapGivesUp = fmt.Errorf("the key service failed for %d keys in a row, and the rest wasn't tried", rewrapGiveUp)
+var errRewrapGivesUp = fmt.Errorf("the key service failed for %d keys in a row, and the rest wasn't tried", giveUpAfter)
 
 // run rewraps what the filter chooses. Until one key is rewrapped they go one
 // by one, so that a root key that can't be used costs few calls.
@@ -171,23 +174,26 @@ func (w *rewrapping) run(ctx context.Context, f Filter) error {
 		if err != nil {
 			return err
 		}
+		already := rec.RootKey == w.report.To
 		switch {
 		case rec.State == StateDestroyed:
-		case rec.RootKey == w.report.To:
+		case already && w.options.Unverified:
 			w.done(func(r *RewrapReport) { r.Already++ })
-		case w.proven():
-			g.Go(func() error { w.one(ctx, rec); return nil })
+		case w.proven(already):
+			g.Go(func() error { w.one(ctx, rec, already); return nil })
 		default:
-			w.one(ctx, rec)
+			w.one(ctx, rec, already)
 		}
 	}
 	return nil
 }
 
-func (w *rewrapping) proven() bool {
+// proven reports whether the new root key was seen to unwrap or, for a key that
+// isn't under it, to wrap.
+func (w *rewrapping) proven(already bool) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.report.Rewrapped > 0
+	return w.report.Rewrapped > 0 || already && w.report.Already > 0
 }
 
 // ends says why no further key is to be tried.
@@ -199,18 +205,27 @@ func (w *rewrapping) ends(ctx context.Context) error {
 		return ctx.Err()
 	case w.closed.Err() != nil:
 		return ErrClosed
-	case w.inARow >= rewrapGiveUp:
+	case w.inARow >= giveUpAfter:
 		return errRewrapGivesUp
 	}
 	return nil
 }
 
-func (w *rewrapping) one(ctx context.Context, rec Record) {
+func (w *rewrapping) one(ctx context.Context, rec Record, already bool) {
 	ctx, cancel := context.WithTimeout(ctx, w.opts.LoadTimeout)
 	defer cancel()
-	err := caught(kmsprovider.ErrUnavailable, "the provider, the key store or the source of root keys", func() error { return w.rewrap(ctx, rec) })
+	err := caught(kmsprovider.ErrUnavailable, "the provider or the source of root keys", func() error {
+		if already {
+			return w.verify(ctx, &rec)
+		}
+		return w.rewrap(ctx, rec)
+	})
 	w.done(func(r *RewrapReport) {
 		switch {
+		case err == nil && already:
+			r.Already++
+			w.inARow = 0
+			return
 		case err == nil:
 			r.Rewrapped++
 			w.inARow = 0
@@ -265,11 +280,34 @@ func (w *rewrapping) rewrap(ctx context.Context, rec Record) error {
 		if rec, err = w.store.Get(ctx, scope, rec.Purpose, rec.KeyID); err != nil {
 			return storeError(err)
 		}
-		if rec.State == StateDestroyed || rec.RootKey == w.report.To {
+		switch {
+		case rec.State == StateDestroyed:
 			return nil
+		case rec.RootKey == w.report.To:
+			return w.verify(ctx, &rec)
 		}
 	}
 	return fmt.Errorf("%w: others change it all the time", ErrConflict)
+}
+
+// verify sees that a key which the store says is under the new root key is.
+func (w *rewrapping) verify(ctx context.Context, rec *Record) error {
+	if w.options.Unverified {
+		return nil
+	}
+	scope := rec.Scope.withDefault()
+	if err := scope.validate(); err != nil {
+		return err
+	}
+	secret, err := w.unwrap(ctx, scope, rec.Purpose, rec.RootKey, rec.Wrapped)
+	if err == nil {
+		defer clear(secret)
+		err = rec.verify(secret)
+	}
+	if err != nil {
+		return fmt.Errorf("the key store says that it is under that root key, and it doesn't open: %w", err)
+	}
+	return nil
 }
 
 func (w *rewrapping) wrapAnew(ctx context.Context, scope Scope, rec *Record) (wrapped []byte, rootKey string, err error) {

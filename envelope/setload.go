@@ -56,8 +56,15 @@ func (r *KeyRing) readSet(ctx context.Context, name setName, whole, makes bool) 
 		return nil, err
 	}
 	writer := -1
+	var early error
 	if len(recs) > 0 && recs[0].State == StateActive {
 		writer, set.changes = r.writerOf(recs)
+		if early, err = r.tooEarly(ctx, name, &recs[writer]); err != nil {
+			return nil, err
+		}
+	}
+	if makes && early != nil {
+		return nil, early
 	}
 	for i := range recs {
 		if !whole && i != writer {
@@ -70,7 +77,7 @@ func (r *KeyRing) readSet(ctx context.Context, name setName, whole, makes bool) 
 		if recs[i].State == StateActive {
 			set.active = k
 		}
-		if i == writer {
+		if i == writer && early == nil {
 			set.writer = k
 		}
 		set.keys = append(set.keys, k)
@@ -85,7 +92,7 @@ func (r *KeyRing) readSet(ctx context.Context, name setName, whole, makes bool) 
 func (r *KeyRing) liveRecords(ctx context.Context, name setName) ([]Record, error) {
 	var recs []Record
 	f := Filter{Tenant: name.scope.Tenant, Class: name.scope.Class, Purpose: name.purpose, States: []State{StateActive, StateRetired}}
-	for rec, err := range List(ctx, r.opts.Store, f) {
+	for rec, err := range List(ctx, r.store, f) {
 		if err != nil {
 			return nil, err
 		}
@@ -106,6 +113,34 @@ func (r *KeyRing) liveRecords(ctx context.Context, name setName) ([]Record, erro
 		return cmp.Or(cmp.Compare(rank(a.State), rank(b.State)), b.Created.Compare(a.Created), bytes.Compare(a.KeyID[:], b.KeyID[:]))
 	})
 	return recs, nil
+}
+
+// tooEarly says why nothing may be written yet with the key that writerOf chose. A
+// scope's first key is written with at once, and so is one that has settled, or
+// that all processes know. But where the key before was suspended, or scheduled
+// for destruction, other processes have that one alone in their sets until they
+// next ask the store, and would not find what is written with the next.
+func (r *KeyRing) tooEarly(ctx context.Context, name setName, writer *Record) (early, err error) {
+	now := time.Now()
+	settles := writer.Created.Add(r.settle())
+	if !now.Before(settles) {
+		return nil, nil
+	}
+	f := Filter{Tenant: name.scope.Tenant, Class: name.scope.Class, Purpose: name.purpose, States: []State{StateSuspended, StateScheduled}}
+	for rec, err := range List(ctx, r.store, f) {
+		if err != nil {
+			return nil, err
+		}
+		known := rec.Change.At.Add(r.settle())
+		if known.After(settles) { // the key itself has settled by then
+			known = settles
+		}
+		if now.Before(known) {
+			return fmt.Errorf("%w: the key before it, %s, was taken out of use less than %v ago, and other processes may not know the next one yet: they would not find what is written with it; try again in %v, and call CutOver that long before a key is taken out of use",
+				ErrState, rec.KeyID, r.settle(), known.Sub(now).Round(time.Second)), nil
+		}
+	}
+	return nil, nil
 }
 
 // rank puts the active key first.

@@ -42,7 +42,7 @@ func (r *KeyRing) searchFor(scope Scope) *search {
 
 // active returns the scope's active key, or makes the first one.
 func (s *search) active(ctx context.Context) (*dataKey, error) {
-	rec, err := s.opts.Store.Active(ctx, s.scope, s.purpose)
+	rec, err := s.store.Active(ctx, s.scope, s.purpose)
 	switch {
 	case errors.Is(err, ErrKeyNotFound):
 		return s.next(ctx, KeyID{})
@@ -133,7 +133,7 @@ func (r *KeyRing) leaseMore(ctx context.Context, k *dataKey, fresh bool) (bool, 
 	if want == 0 {
 		return false, nil
 	}
-	n, left, err := r.opts.Store.Lease(ctx, k.scope, PurposeData, k.id, want)
+	n, left, err := r.store.Lease(ctx, k.scope, PurposeData, k.id, want)
 	if err != nil {
 		r.drawn.giveBack(k, want)
 		if errors.Is(err, ErrKeyNotFound) { // what it seals could not be opened any more
@@ -154,7 +154,7 @@ func (r *KeyRing) leaseMore(ctx context.Context, k *dataKey, fresh bool) (bool, 
 func (s *search) next(ctx context.Context, previous KeyID) (*dataKey, error) {
 	holder, wait := rand.Text(), claimPollLeast
 	for spent := 0; ; {
-		won, err := s.opts.Store.Claim(ctx, s.scope, s.purpose, holder, claimLease)
+		won, err := s.store.Claim(ctx, s.scope, s.purpose, holder, claimLease)
 		if err != nil {
 			return nil, storeError(err)
 		}
@@ -185,7 +185,7 @@ func (s *search) next(ctx context.Context, previous KeyID) (*dataKey, error) {
 func (s *search) release(ctx context.Context, holder string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
 	defer cancel()
-	_ = s.opts.Store.Release(ctx, s.scope, s.purpose, holder)
+	_ = s.store.Release(ctx, s.scope, s.purpose, holder)
 }
 
 // keepClaim renews the claim until the returned function is called, so that
@@ -200,11 +200,7 @@ func (s *search) keepClaim(ctx context.Context, holder string) (stop func()) {
 		for {
 			select {
 			case <-tick.C:
-				// What fails here is tried again.
-				_ = caught(ErrStoreUnavailable, "the key store", func() error {
-					_, err := s.opts.Store.Claim(ctx, s.scope, s.purpose, holder, claimLease)
-					return err
-				})
+				_, _ = s.store.Claim(ctx, s.scope, s.purpose, holder, claimLease) // what fails here is tried again
 			case <-ctx.Done():
 				return
 			}
@@ -218,7 +214,7 @@ var errNotYet = errors.New("data key not made yet")
 
 // claimed is one attempt at the key that follows previous.
 func (s *search) claimed(ctx context.Context, previous *KeyID, won bool, holder string) (*dataKey, error) {
-	rec, err := s.opts.Store.Active(ctx, s.scope, s.purpose)
+	rec, err := s.store.Active(ctx, s.scope, s.purpose)
 	switch {
 	case err != nil && !errors.Is(err, ErrKeyNotFound):
 		return nil, storeError(err)
@@ -237,7 +233,7 @@ func (s *search) claimed(ctx context.Context, previous *KeyID, won bool, holder 
 	// The claim ran out while this process was held up, and another one made
 	// the key. One look, not a loop: a store that contradicts itself must not
 	// cost one key after the other.
-	rec, again := s.opts.Store.Active(ctx, s.scope, s.purpose)
+	rec, again := s.store.Active(ctx, s.scope, s.purpose)
 	if again != nil || rec.KeyID == *previous {
 		return nil, err
 	}
@@ -266,7 +262,7 @@ func (s *search) make(ctx context.Context, previous KeyID, holder string) (*data
 	if err != nil {
 		return nil, err
 	}
-	if err := s.opts.Store.Activate(ctx, *rec, previous); err != nil {
+	if err := s.store.Activate(ctx, *rec, previous); err != nil {
 		return nil, storeError(err)
 	}
 	k.created = rec.Created

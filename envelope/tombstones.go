@@ -38,12 +38,15 @@ type TombstoneLog interface {
 	Read(ctx context.Context, from int64) (tombstones []Tombstone, next int64, err error)
 }
 
-// graves is what a ring knows of its tombstone log.
+// graves is what a ring knows of its tombstone log. The log is read without the
+// lock: one that is slow keeps those waiting who need what is new in it, each no
+// longer than its own context lasts, and nobody else.
 type graves struct {
-	mu   sync.Mutex
-	ids  map[KeyID]struct{}
-	next int64
-	read time.Time // when the log was last read
+	mu      sync.Mutex
+	ids     map[KeyID]struct{} // nil: never read
+	next    int64
+	read    time.Time     // when the read began that ids is from
+	reading chan struct{} // is closed when the read that is under way ends; nil: none is
 }
 
 // buried refuses a key that the tombstone log calls destroyed. It reads what is
@@ -59,24 +62,63 @@ func (r *KeyRing) buriedAsOf(ctx context.Context, id KeyID, ago time.Duration) e
 	if log == nil {
 		return nil
 	}
-	g := &r.graves
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.ids == nil || time.Since(g.read) >= ago {
-		if err := g.readOn(ctx, log); err != nil {
-			return err
+	g, since := &r.graves, time.Now().Add(-ago)
+	for {
+		found, done, reading := g.look(id, since)
+		switch {
+		case found:
+			return fmt.Errorf("%w (tombstone log)", ErrKeyDestroyed)
+		case done:
+			return nil
+		case reading != nil:
+			select {
+			case <-reading: // it may have failed, or have begun too early
+			case <-ctx.Done():
+				return fmt.Errorf("%w: tombstone log: waiting for it to be read: %w", ErrStoreUnavailable, ctx.Err())
+			}
+		default:
+			if err := g.readOn(ctx, log); err != nil {
+				return err
+			}
+			since = time.Time{} // what was read just now is new enough for this call
 		}
 	}
-	if _, ok := g.ids[id]; ok {
-		return fmt.Errorf("%w (tombstone log)", ErrKeyDestroyed)
-	}
-	return nil
 }
 
+// look reports whether a key is known to be destroyed, or else whether what is
+// known is new enough to say that it isn't. Otherwise it returns the end of the
+// read that is under way or, where none is, has the caller read.
+func (g *graves) look(id KeyID, since time.Time) (found, done bool, reading <-chan struct{}) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	_, found = g.ids[id]
+	switch {
+	case found || g.ids != nil && g.read.After(since):
+		return found, true, nil
+	case g.reading != nil:
+		return false, false, g.reading
+	}
+	g.reading = make(chan struct{})
+	return false, false, nil
+}
+
+// readOn reads what is new in the log, for the caller that look has chosen.
 func (g *graves) readOn(ctx context.Context, log TombstoneLog) error {
-	tombstones, next, err := log.Read(ctx, g.next)
+	begun := time.Now()
+	var tombstones []Tombstone
+	var next int64
+	err := caught(ErrStoreUnavailable, "the tombstone log", func() (err error) {
+		if tombstones, next, err = log.Read(ctx, g.next); err != nil { // nobody else writes next now
+			err = fmt.Errorf("%w: tombstone log: %w", ErrStoreUnavailable, err)
+		}
+		return err
+	})
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	close(g.reading)
+	g.reading = nil
 	if err != nil {
-		return fmt.Errorf("%w: tombstone log: %w", ErrStoreUnavailable, err)
+		return err
 	}
 	if g.ids == nil {
 		g.ids = map[KeyID]struct{}{}
@@ -84,7 +126,7 @@ func (g *graves) readOn(ctx context.Context, log TombstoneLog) error {
 	for _, t := range tombstones {
 		g.ids[t.Key.ID] = struct{}{}
 	}
-	g.next, g.read = next, time.Now()
+	g.next, g.read = next, begun
 	return nil
 }
 
@@ -99,7 +141,11 @@ func (r *KeyRing) ApplyTombstones(ctx context.Context) (n int, err error) {
 	case r.opts.Tombstones == nil:
 		return fail(fmt.Errorf("%w: set Options.Tombstones", ErrModeNotAllowed))
 	}
-	tombstones, _, err := r.opts.Tombstones.Read(ctx, 0)
+	var tombstones []Tombstone
+	err = caught(ErrStoreUnavailable, "the tombstone log", func() (err error) {
+		tombstones, _, err = r.opts.Tombstones.Read(ctx, 0)
+		return err
+	})
 	if err != nil {
 		return fail(err)
 	}
@@ -119,7 +165,7 @@ func (r *KeyRing) ApplyTombstones(ctx context.Context) (n int, err error) {
 // apply destroys a key in the store, if it is there and isn't destroyed.
 func (r *KeyRing) apply(ctx context.Context, t *Tombstone) (applied bool, err error) {
 	for range moveAttempts {
-		rec, err := r.opts.Store.Get(ctx, t.Key.Scope, t.Key.Purpose, t.Key.ID)
+		rec, err := r.store.Get(ctx, t.Key.Scope, t.Key.Purpose, t.Key.ID)
 		if errors.Is(err, ErrKeyNotFound) || err == nil && rec.State == StateDestroyed {
 			return false, nil
 		}
@@ -128,7 +174,7 @@ func (r *KeyRing) apply(ctx context.Context, t *Tombstone) (applied bool, err er
 		}
 		dead := rec
 		dead.State, dead.Wrapped, dead.DestroyAfter, dead.Change = StateDestroyed, nil, time.Time{}, t.Change
-		if err = r.opts.Store.Update(ctx, rec, dead); !errors.Is(err, ErrConflict) {
+		if err = r.store.Update(ctx, rec, dead); !errors.Is(err, ErrConflict) {
 			return err == nil, err
 		}
 	}

@@ -3,6 +3,7 @@ package storetest
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/fieldcrypt/fieldcrypt-go/envelope"
 )
@@ -17,12 +18,24 @@ func activateChecks() []check {
 }
 
 // activateRetires: of a chain of keys the last is active and all others are
-// retired.
+// retired, for each purpose, whose chains don't know each other.
 func activateRetires(p *probe) error {
+	for _, purpose := range purposes {
+		if err := p.chain(purpose); err != nil {
+			return fmt.Errorf("purpose %q: %w", purpose, err)
+		}
+	}
+	return nil
+}
+
+func (p *probe) chain(purpose envelope.Purpose) error {
 	var chain []envelope.Record
 	var previous envelope.KeyID
 	for range 5 {
-		next := p.record(p.scope("chain"), envelope.PurposeData)
+		next := p.record(p.scope("chain"), purpose)
+		if purpose == envelope.PurposeDeterministic || purpose == envelope.PurposeIndex { // as key rings make them
+			next.NotAfter, next.Budget = time.Time{}, 0
+		}
 		if err := p.activate(&next, previous); err != nil {
 			return err
 		}

@@ -195,6 +195,64 @@ func isolationFlaws() []flaw {
 				return rec{}, envelope.ErrKeyNotFound
 			}
 		}},
+		{"Active ignores the purpose", "purposes-apart", "which has no key: accepted", func(b *broken) {
+			b.active = func(ctx bg, s scope, _ pur) (rec, error) { return b.anyActive(ctx, s) }
+		}},
+		{"Lease ignores the purpose", "purposes-apart", "Lease under another purpose: accepted", func(b *broken) {
+			b.lease = func(ctx bg, s scope, p pur, id keyID, n uint64) (uint64, error) {
+				for _, p := range purposes {
+					if _, err := b.MemoryStore.Get(ctx, s, p, id); err == nil {
+						return b.grants(ctx, s, p, id, n)
+					}
+				}
+				return b.grants(ctx, s, p, id, n)
+			}
+		}},
+		{"Update ignores the purpose", "one-id-apart", "key store: the record", func(b *broken) {
+			b.update = func(ctx bg, old, r rec) error {
+				for _, p := range purposes {
+					if _, err := b.MemoryStore.Get(ctx, old.Scope, p, old.KeyID); err == nil {
+						old.Purpose, r.Purpose = p, p
+						break
+					}
+				}
+				return b.MemoryStore.Update(ctx, old, r)
+			}
+		}},
+		{"Insert ignores the purpose", "one-id-apart", "the first key of a scope of its own", func(b *broken) {
+			b.inserts(func(r *rec) { r.Purpose = envelope.PurposeData })
+		}},
+		{"States ignores the purpose", "one-id-apart", "calling States", func(b *broken) {
+			b.states = func(ctx bg, keys []keyName) ([]keyState, error) {
+				keys = slices.Clone(keys)
+				for i := range keys {
+					for _, p := range purposes {
+						if _, err := b.MemoryStore.Get(ctx, keys[i].Scope, p, keys[i].ID); err == nil {
+							keys[i].Purpose = p
+							break
+						}
+					}
+				}
+				return b.MemoryStore.States(ctx, keys)
+			}
+		}},
+		{"Activate follows the keys of all purposes", "purposes-apart", "the first key of a purpose", func(b *broken) {
+			b.activate = func(ctx bg, r rec, previous keyID) error {
+				if now, err := b.anyActive(ctx, r.Scope); err == nil && now.KeyID != previous {
+					return envelope.ErrConflict
+				}
+				return b.MemoryStore.Activate(ctx, r, previous)
+			}
+		}},
+		{"retires data keys alone", "activate-retires", "an earlier key", func(b *broken) {
+			b.get = func(ctx bg, s scope, p pur, id keyID) (rec, error) {
+				r, err := b.MemoryStore.Get(ctx, s, p, id)
+				if p != envelope.PurposeData && r.State == envelope.StateRetired {
+					r.State = envelope.StateActive
+				}
+				return r, err
+			}
+		}},
 		{"gives back the claims of all purposes", "purposes-apart", "claim of another scope or purpose was given back", func(b *broken) {
 			b.release = func(ctx bg, s scope, _ pur, _ string) error {
 				for i, p := range purposes {
@@ -204,4 +262,14 @@ func isolationFlaws() []flaw {
 			}
 		}},
 	}
+}
+
+// anyActive is an active key of a scope, whatever its purpose.
+func (b *broken) anyActive(ctx bg, s scope) (r rec, err error) {
+	for _, p := range purposes {
+		if r, err = b.MemoryStore.Active(ctx, s, p); err == nil {
+			return r, nil
+		}
+	}
+	return r, err
 }

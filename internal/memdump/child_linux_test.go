@@ -55,8 +55,8 @@ func TestMain(m *testing.M) {
 
 // A made key is told to the parent, which may unwrap it.
 type madeKey struct {
-	Tenant, RootKey string
-	Wrapped         []byte
+	Tenant, Purpose, RootKey string
+	Wrapped                  []byte
 }
 
 // tellingProvider prints the wrapped keys that it makes.
@@ -65,7 +65,7 @@ type tellingProvider struct{ kmsprovider.Provider }
 func (p tellingProvider) GenerateDataKey(ctx context.Context, rootKey string, ec kmsprovider.EncryptionContext) (kmsprovider.DataKey, error) {
 	made, err := p.Provider.GenerateDataKey(ctx, rootKey, ec)
 	if err == nil {
-		text, _ := json.Marshal(madeKey{ec["fieldcrypt:tenant"], made.RootKey, made.Wrapped})
+		text, _ := json.Marshal(madeKey{ec["fieldcrypt:tenant"], ec["fieldcrypt:purpose"], made.RootKey, made.Wrapped})
 		fmt.Println(string(text))
 	}
 	return made, err
@@ -101,7 +101,7 @@ func (j *job) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := useAll(ctx, large, envelopes); err != nil {
+	if err := j.useAll(ctx, large, envelopes); err != nil {
 		return err
 	}
 	pause("live")
@@ -112,7 +112,7 @@ func (j *job) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := useAll(ctx, small, envelopes); err != nil {
+	if err := j.useAll(ctx, small, envelopes); err != nil {
 		return err
 	}
 	pause("evicted")
@@ -139,22 +139,57 @@ func (j *job) provider() (p kmsprovider.Provider, closeIt func(), err error) {
 	return p, func() {}, err
 }
 
-// useAll opens what was sealed before, and seals anew, for each tenant.
-func useAll(ctx context.Context, r *envelope.KeyRing, envelopes [][]byte) (err error) {
+// useAll opens what was sealed before, and seals anew, for each tenant. With a key
+// store it also makes and searches tags and deterministic envelopes.
+func (j *job) useAll(ctx context.Context, r *envelope.KeyRing, envelopes [][]byte) (err error) {
+	email := envelope.MustField("Contacts", "email")
+	ix, err := envelope.NewIndex(envelope.IndexSpec{Field: email, Name: indexName, Version: 1, Bits: 16})
+	if err != nil {
+		return err
+	}
 	for range 2 {
 		for i := range envelopes {
-			at := &envelope.Binding{Scope: scopeOf(i), Field: envelope.MustField("Contacts", "email"), Record: "1"}
+			at := &envelope.Binding{Scope: scopeOf(i), Field: email, Record: "1"}
+			frame := envelope.AppendString(nil, "ada@example.com")
 			if envelopes[i] != nil {
 				if _, err = r.Open(ctx, at, envelopes[i]); err != nil {
 					return err
 				}
 			}
-			if envelopes[i], err = r.Seal(ctx, at, envelope.AppendString(nil, "ada@example.com")); err != nil {
+			if envelopes[i], err = r.Seal(ctx, at, frame); err != nil {
+				return err
+			}
+			if !j.Stored {
+				continue
+			}
+			if err := useShared(ctx, r, ix, &envelope.Binding{Scope: scopeOf(i), Field: email, Unbound: true}, frame); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+const indexName = "email.v1"
+
+// useShared makes and searches a tag and a deterministic envelope.
+func useShared(ctx context.Context, r *envelope.KeyRing, ix *envelope.Index, at *envelope.Binding, frame []byte) error {
+	_, err := r.AppendTag(ctx, nil, ix, at.Scope, "", []byte("ada@example.com"))
+	if err != nil {
+		return err
+	}
+	if _, err = r.QueryTags(ctx, ix, at.Scope, []byte("ada@example.com")); err != nil {
+		return err
+	}
+	det, err := r.SealDeterministic(ctx, at, frame)
+	if err != nil {
+		return err
+	}
+	if _, err = r.QueryDeterministic(ctx, at, frame); err != nil {
+		return err
+	}
+	_, err = r.OpenDeterministic(ctx, at, det)
+	return err
 }
 
 func scopeOf(i int) envelope.Scope {

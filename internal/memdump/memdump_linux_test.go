@@ -6,24 +6,18 @@ package memdump
 
 import (
 	"bufio"
-	"crypto/aes"
-	"crypto/hkdf"
-	"crypto/sha256"
 	"encoding/base64"
-	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"reflect"
 	"regexp"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
-	"unsafe"
 
 	"github.com/stretchr/testify/require"
 
@@ -33,68 +27,6 @@ import (
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider/fakekms"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider/localkms"
 )
-
-// The kinds of secrets.
-const (
-	dataKey    = "data key"
-	aesKey     = "AES key" // derived; each schedule begins with it
-	recordKey  = "record key"
-	schedules  = "schedule"
-	base64Text = "data key in base64"
-	extract    = "HKDF's extract"
-	pads       = "HMAC key with a pad"
-	rootKeys   = "root key"
-)
-
-// secretsOf derives all that FORMAT.md derives from a data key of a tenant, and
-// forms in which the key service's client or the standard library has them.
-func secretsOf(t *testing.T, secret []byte, tenant string) []Secret {
-	t.Helper()
-	lp := func(text string) string {
-		return string(binary.BigEndian.AppendUint32(nil, uint32(len(text)))) + text
-	}
-	scope := lp(tenant) + lp("crm")
-	prk, err := hkdf.Extract(sha256.New, secret, nil)
-	require.NoError(t, err)
-	expand := func(info string) []byte {
-		key, err := hkdf.Expand(sha256.New, prk, info, 32)
-		require.NoError(t, err)
-		return key
-	}
-	gcm := expand("fieldcrypt/v1 aes-256-gcm" + scope)
-	record := expand("fieldcrypt/v1 key-record" + lp("data") + scope)
-	all := []Secret{
-		{dataKey, tenant, secret},
-		{aesKey, tenant, gcm},
-		{recordKey, tenant, record},
-		{schedules, tenant, schedule(t, gcm)},
-		{base64Text, tenant, []byte(base64.StdEncoding.EncodeToString(secret))},
-		{extract, tenant, prk},
-	}
-	for _, key := range [][]byte{prk, record} {
-		for _, pad := range []byte{0x36, 0x5c} {
-			padded := make([]byte, len(key))
-			for i := range key {
-				padded[i] = key[i] ^ pad
-			}
-			all = append(all, Secret{pads, tenant, padded})
-		}
-	}
-	return all
-}
-
-// schedule returns the first round keys of AES-256, of which the key is the first
-// half.
-func schedule(t *testing.T, key []byte) []byte {
-	t.Helper()
-	block, err := aes.NewCipher(key)
-	require.NoError(t, err)
-	v := reflect.ValueOf(block)
-	mem := unsafe.Slice((*byte)(v.UnsafePointer()), v.Type().Elem().Size())
-	_, at, found := strings.Cut(string(mem), string(key))
-	require.True(t, found, "the key is not where it was taken to be")
-	return append(key[:32:32], at[:32]...)
-}
 
 // A child is the process whose memory is read.
 type child struct {
@@ -154,10 +86,10 @@ func (c *child) look(t *testing.T, p kmsprovider.Provider, more []Secret) []Hit 
 	secrets := slices.Clone(more)
 	for _, made := range c.made {
 		key, err := p.Unwrap(t.Context(), made.RootKey, made.Wrapped, kmsprovider.EncryptionContext{
-			"fieldcrypt:v": "1", "fieldcrypt:tenant": made.Tenant, "fieldcrypt:class": "crm", "fieldcrypt:purpose": "data",
+			"fieldcrypt:v": "1", "fieldcrypt:tenant": made.Tenant, "fieldcrypt:class": "crm", "fieldcrypt:purpose": made.Purpose,
 		})
 		require.NoError(t, err)
-		secrets = append(secrets, secretsOf(t, key, made.Tenant)...)
+		secrets = append(secrets, secretsOf(t, key, made.Tenant, made.Purpose)...)
 	}
 	require.NoError(t, c.Process.Signal(syscall.SIGSTOP))
 	defer func() { require.NoError(t, c.Process.Signal(syscall.SIGCONT)) }()
@@ -181,32 +113,46 @@ func rootKeysOf(t *testing.T, file string) (secrets []Secret) {
 	return secrets
 }
 
-// A finding counts hits by kind, and whose AES keys were among them.
+// A finding counts hits by kind, and whose keys of each kind were among them.
 type finding struct {
 	kinds  map[string]int
-	owners map[string]bool
+	owners map[string]map[string]bool
 }
 
 func findingOf(hits []Hit) finding {
-	f := finding{map[string]int{}, map[string]bool{}}
+	f := finding{map[string]int{}, map[string]map[string]bool{}}
 	for _, h := range hits {
 		f.kinds[h.Kind]++
-		if h.Kind == aesKey {
-			f.owners[h.Of] = true
+		if f.owners[h.Kind] == nil {
+			f.owners[h.Kind] = map[string]bool{}
 		}
+		f.owners[h.Kind][h.Of] = true
 	}
 	return f
 }
 
-// raw counts what is no key in use and no text of the AWS SDK's: data keys and
-// what is derived from them, as they are or as HKDF and HMAC have them.
-func (f finding) raw() int {
-	return f.kinds[dataKey] + f.kinds[recordKey] + f.kinds[extract] + f.kinds[pads] + f.kinds[aesKey] - f.kinds[schedules]
+// inUse are the kinds of what a key in a cache consists of, by purpose.
+var inUse = map[string][]string{"data": {aesKey, schedules}, "det": {sivFirst, sivSecond, sivSchedules}, "index": {states}}
+
+// raw counts what is neither part of a key in use nor text of the AWS SDK's: data
+// keys and what is derived from them, as they are or as HKDF and HMAC have them.
+func (f finding) raw() (n int) {
+	for _, kind := range []string{dataKey, recordKey, extract, pads, indexKey} {
+		n += f.kinds[kind]
+	}
+	return n + f.kinds[aesKey] - f.kinds[schedules]
 }
 
-// TestScoreboardS17 looks for data keys, and for all that is derived from them,
-// in the memory of a process: while its ring has all in the cache, which is the
-// control, when all but a few are evicted, and after Close.
+// rawClosed is raw where no key is in use any more: all but the schedules that
+// Tink expands for each message of AES-SIV.
+func (f finding) rawClosed() int {
+	return f.raw() + f.kinds[sivFirst] + f.kinds[sivSecond] - f.kinds[tinkSchedules] + f.kinds[states]
+}
+
+// TestScoreboardS17 looks for data keys of all purposes, and for all that is
+// derived from them, in the memory of a process: while its ring has all in the
+// cache, which is the control, when all but a few are evicted, and after Close.
+// The runs without a key store have no deterministic and no index keys.
 func TestScoreboardS17(t *testing.T) {
 	srv := fakekms.Start(t)
 	aws, err := awskms.New(srv.Config(), nil)
@@ -226,7 +172,8 @@ func TestScoreboardS17(t *testing.T) {
 		{"awskms", aws, job{Endpoint: srv.URL(), RootKey: rootKey}, nil},
 		{"localkms", local, job{File: file, RootKey: local.RootKey()}, rootKeysOf(t, file)},
 	} {
-		keys, rawAfter, schedulesAfter, texts, rawEvicted, held, least := 0, 0, 0, 0, 0, 0, tenants
+		rawAfter, schedulesAfter, tink, texts, rawEvicted, held, least := 0, 0, 0, 0, 0, 0, tenants
+		keys := map[string]int{}
 		for n := range scoreboard.Count(2, 20) {
 			c.Tenants, c.Stored = tenants, n%2 == 1
 			child := start(t, c.job)
@@ -235,31 +182,46 @@ func TestScoreboardS17(t *testing.T) {
 				hits := child.look(t, c.Provider, c.root)
 				f := findingOf(hits)
 				for _, h := range hits {
-					if stage != "live" && f.raw() > 0 && h.Kind != base64Text {
+					left := stage == "evicted" && f.raw() > 0 || stage == "closed" && f.rawClosed() > 0
+					if left && h.Kind != base64Text {
 						t.Logf("%s, %s: %s of %s at %x in %s", c.name, stage, h.Kind, h.Of, h.Address, h.Mapping)
 					}
 				}
 				child.goOn(t)
 				return f
 			}
+			purposes := []string{"data"}
+			if c.Stored {
+				purposes = []string{"data", "det", "index"}
+			}
 			live := look("live")
-			least = min(least, len(live.owners), live.kinds[schedules])
+			for _, purpose := range purposes {
+				for _, kind := range inUse[purpose] {
+					least = min(least, len(live.owners[kind]))
+				}
+			}
 			if c.root != nil {
 				require.Positive(t, live.kinds[rootKeys], "the root key is not where it was taken to be")
 			}
 			evicted := look("evicted")
-			rawEvicted, held = rawEvicted+evicted.raw(), max(held, len(evicted.owners))
+			rawEvicted += evicted.raw()
+			for _, purpose := range purposes {
+				held = max(held, len(evicted.owners[inUse[purpose][0]]))
+			}
 			closed := look("closed")
 			require.NoError(t, child.Wait(), child.said.String())
-			keys += len(child.made)
-			rawAfter += closed.raw() + closed.kinds[rootKeys]
+			for _, made := range child.made {
+				keys[made.Purpose]++
+			}
+			rawAfter += closed.rawClosed() + closed.kinds[rootKeys]
 			schedulesAfter += closed.kinds[schedules]
+			tink += closed.kinds[tinkSchedules]
 			texts += closed.kinds[base64Text]
 		}
 		ok := rawAfter == 0 && schedulesAfter == 0 && rawEvicted == 0 && held <= 2*cacheSize && least == tenants
 		scoreboard.Row(t, "S17", ok,
-			fmt.Sprintf("%s: after Close %d raw and %d schedules of %d data keys (the SDK's base64: %d); after eviction %d raw, and schedules of %d of %d tenants with %d places in the caches",
-				c.name, rawAfter, schedulesAfter, keys, texts, rawEvicted, held, tenants, 2*cacheSize),
-			"0 raw", fmt.Sprintf("while the keys are in the cache: %d of %d", least, tenants))
+			fmt.Sprintf("%s: after Close %d raw and %d schedules of %d data, %d det and %d index keys (published: the SDK's base64 %d, Tink's schedules of det keys %d); after eviction %d raw, and keys of %d of %d tenants with %d places in the caches",
+				c.name, rawAfter, schedulesAfter, keys["data"], keys["det"], keys["index"], texts, tink, rawEvicted, held, tenants, 2*cacheSize),
+			"0 raw", fmt.Sprintf("while the keys are in the cache: each kind of %d of %d tenants", least, tenants))
 	}
 }

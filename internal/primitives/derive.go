@@ -24,16 +24,10 @@ func Derive(secret []byte, info string, n int) ([]byte, error) {
 	}
 	wipeStack() // makes room, so that the stack doesn't move, and leave a copy, while there is a secret on it
 	defer wipeStack()
-	var noSalt [sha256.Size]byte
-	extract := make([]byte, 0, sha256.Size)
-	m := newMAC(noSalt[:])
-	m.Write(secret)
-	extract = m.Sum(extract)
-	m.wipe()
-
+	extracted := extract(secret)
 	out := make([]byte, 0, n+sha256.Size) // room for the last block, which may be cut
-	m = newMAC(extract)
-	clear(extract)
+	m := newMAC(extracted)
+	clear(extracted)
 	for i := byte(1); len(out) < n; i++ {
 		if i > 1 {
 			m.Reset()
@@ -48,15 +42,27 @@ func Derive(secret []byte, info string, n int) ([]byte, error) {
 	return out[:n:n], nil
 }
 
+// extract is HKDF's first step with an empty salt (RFC 5869, section 2.2). The
+// caller wipes what it returns, and the stack.
+func extract(secret []byte) []byte {
+	var noSalt [sha256.Size]byte
+	m := newMAC(noSalt[:])
+	defer m.wipe()
+	m.Write(secret)
+	return m.Sum(make([]byte, 0, sha256.Size))
+}
+
 // MAC returns HMAC-SHA256 (FIPS 198-1), whole. Nothing of the key is left
-// behind.
+// behind, and of the result nothing but what it returns.
 func MAC(key, message []byte) [sha256.Size]byte {
 	wipeStack()
 	defer wipeStack()
 	m := newMAC(key)
 	defer m.wipe()
 	m.Write(message)
-	return [sha256.Size]byte(m.Sum(nil))
+	sum := m.Sum(make([]byte, 0, sha256.Size))
+	defer clear(sum)
+	return [sha256.Size]byte(sum)
 }
 
 // mac is an HMAC-SHA256 that can be wiped.

@@ -72,10 +72,11 @@ type Deriver struct {
 
 // NewDeriver does the extract step. The caller wipes secret.
 func NewDeriver(secret []byte) *Deriver {
-	var noSalt [sha256.Size]byte
-	extract := MAC(noSalt[:], secret)
-	defer clear(extract[:])
-	return &Deriver{expand: NewHMAC(extract[:])}
+	wipeStack()
+	defer wipeStack()
+	extracted := extract(secret)
+	defer clear(extracted)
+	return &Deriver{expand: NewHMAC(extracted)}
 }
 
 // HMAC returns HMAC-SHA256 under the 32 bytes that [Derive] gives for info.

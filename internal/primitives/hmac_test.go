@@ -2,6 +2,7 @@ package primitives
 
 import (
 	"bytes"
+	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/sha256"
 	"testing"
@@ -90,4 +91,52 @@ func TestHMACKeepsNoKey(t *testing.T) {
 	for _, d := range m.digests {
 		require.False(t, bytes.Contains(schedule(t, d), secret))
 	}
+}
+
+// TestDeriverIsWiped looks at the memory of a Deriver: the extract of its secret is
+// there neither as it is nor under a pad, what remains of it and of the key that was
+// derived last is overwritten by Wipe, and keys that were derived before go on.
+func TestDeriverIsWiped(t *testing.T) {
+	extracted, err := hkdf.Extract(sha256.New, madeUpKey, nil)
+	require.NoError(t, err)
+	derived, err := Derive(madeUpKey, "made-up label", 32)
+	require.NoError(t, err)
+	var forms [][]byte
+	for _, key := range [][]byte{madeUpKey, extracted, derived} {
+		for _, pad := range []byte{0, 0x36, 0x5c} {
+			form := bytes.Clone(key)
+			for i := range form {
+				form[i] ^= pad
+			}
+			forms = append(forms, form)
+		}
+	}
+	d := NewDeriver(madeUpKey)
+	pads := d.expand.mac.pads()
+	memory := [][]byte{d.expand.out[:], d.expand.short[:], pads[0][:cap(pads[0])], pads[1][:cap(pads[1])]}
+	for _, digest := range d.expand.mac.digests {
+		memory = append(memory, schedule(t, digest))
+	}
+	count := func() (n int) {
+		for _, mem := range memory {
+			for _, form := range forms {
+				n += bytes.Count(mem, form)
+			}
+		}
+		return n
+	}
+	h := d.HMAC("made-up label")
+	before := h.Sum([]byte("made up"))
+	require.Zero(t, count(), "a key in the Deriver's memory")
+	d.expand.Sum([]byte("made-up label"), []byte{1})
+	require.Equal(t, 1, count(), "the control: the derived key, where HMAC doesn't clear it")
+	require.NotEqual(t, make([]byte, len(pads[0])), pads[0], "the states after the extract")
+	d.Wipe()
+	for _, mem := range memory[:4] {
+		require.Equal(t, make([]byte, len(mem)), mem)
+	}
+	for _, digest := range d.expand.mac.digests {
+		require.Equal(t, schedule(t, sha256.New())[:32], schedule(t, digest)[:32], "the state of a digest")
+	}
+	require.Equal(t, before, h.Sum([]byte("made up")))
 }
