@@ -84,7 +84,7 @@ func drawField(r *rand.Rand, i int) drawnField {
 		leaf, list := fmt.Sprintf("leaf%d", i), fmt.Sprintf("list%d", i)
 		f.steps = [][]string{
 			{doc, leaf}, {doc, "deep", "er", leaf}, {doc, "list", allOf, leaf}, {doc, list, allOf}, {doc, list, allOf, allOf},
-			{doc, list, allOf, "to", leaf}, {doc, "a name. with [dots]", leaf},
+			{doc, list, allOf, "to", leaf}, {doc, fmt.Sprintf("name %d. with [dots]", i), leaf},
 		}[r.IntN(7)]
 		f.Path = pathOf(f.steps)
 	case 2:
