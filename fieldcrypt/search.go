@@ -55,7 +55,8 @@ type search struct {
 // while one takes the place of another, it asks all: a row is found by any of
 // them. To ask one, give the name of its column.
 //
-// A deterministic field without an index is asked by its envelopes.
+// A deterministic field without an index is asked by its envelopes; one that is
+// inside a document has no column for that, and is an error.
 func (r *Records[T]) Search(what string) (*Search[T], error) {
 	return searchOf(r, what, 0, 0)
 }
