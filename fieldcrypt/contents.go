@@ -9,6 +9,8 @@ import (
 	"reflect"
 	"strconv"
 	"time"
+
+	"github.com/fieldcrypt/fieldcrypt-go/envelope"
 )
 
 // What records that are maps hold at the fields' places, and what a document
@@ -24,12 +26,38 @@ func take[T Plain](content any) (sensitive, error) {
 	if text, ok := content.(string); ok && text == Redacted {
 		return nil, ErrRedacted
 	}
+	if isEnvelope(content) {
+		return nil, errEncrypted
+	}
 	plain, ok := contentAs[T](content)
 	if !ok {
 		return nil, fmt.Errorf("the schema says %s, and the record holds a %T that can't be one exactly: convert it; what was read from the database goes through Decrypt first", typeOf[T](), content)
 	}
 	v.Set(plain)
 	return v, nil
+}
+
+// errEncrypted: a record that was read, and not decrypted, is about to be
+// encrypted once more. A [Value] is taken for what the program says it is.
+var errEncrypted = errors.New("it holds an envelope, and would be encrypted twice: what was read from the database goes through Decrypt first; for a value that only looks like one, put fieldcrypt.Of of it there")
+
+// isEnvelope reports content that is an envelope in one of its forms.
+func isEnvelope(content any) bool {
+	switch c := content.(type) {
+	case string:
+		if !beginsText(c) {
+			return false
+		}
+		_, err := envelope.DecodeText(c)
+		return err == nil
+	case []byte:
+		if !beginsBinary(c) {
+			return false
+		}
+		_, err := envelope.Inspect(c)
+		return err == nil
+	}
+	return false
 }
 
 func contentAs[T Plain](content any) (out T, ok bool) {

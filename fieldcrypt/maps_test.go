@@ -5,6 +5,7 @@ import (
 	"database/sql/driver"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -389,4 +390,71 @@ func TestMapsRefuseBadCalls(t *testing.T) {
 	require.NoError(t, unnamed.ForTenant("acme").Encrypt(t.Context(), map[string]any{"id": 1, "a": "x"}))
 	require.NoError(t, crypt.Close())
 	require.ErrorIs(t, m.Encrypt(t.Context(), contactMap()), envelope.ErrClosed)
+}
+
+// What was read and not decrypted isn't encrypted a second time, wherever it is
+// in a record. A value that looks like an envelope is one of the program's own.
+func TestMapsRefuseEnvelopesAsContent(t *testing.T) {
+	m := contactMaps(t, fieldcrypttest.NewWithStore(t))
+	record := contactMap()
+	require.NoError(t, m.Encrypt(t.Context(), record))
+	read := stored(t, record)
+	text := read["phone"].(string)
+	for name, spoil := range map[string]func(map[string]any){
+		"text":      func(r map[string]any) { r["phone"] = read["phone"] },
+		"bytes":     func(r map[string]any) { r["photo"] = read["photo"] },
+		"in a path": func(r map[string]any) { r["address"] = map[string]any{"postal_code": text} },
+		"in JSON":   func(r map[string]any) { r["tags"] = `[{"note":"` + text + `"}]` },
+	} {
+		t.Run(name, func(t *testing.T) {
+			again := contactMap()
+			spoil(again)
+			require.ErrorContains(t, m.Encrypt(t.Context(), again), "it holds an envelope, and would be encrypted twice: what was read from the database goes through Decrypt first")
+		})
+	}
+	looks := contactMap()
+	looks["phone"] = fieldcrypt.Of(text)
+	looks["email"] = "fc1.not-an-envelope"
+	require.NoError(t, m.Encrypt(t.Context(), looks))
+	back := stored(t, looks)
+	require.NoError(t, m.Decrypt(t.Context(), back))
+	phone := back["phone"].(fieldcrypt.String)
+	plain, err := phone.Plain()
+	require.NoError(t, err)
+	require.Equal(t, text, plain)
+}
+
+// Two modules' columns join where their fields are sealed under one name.
+func TestFieldsSealedUnderAnotherName(t *testing.T) {
+	const text = `{"version":1,"modules":[
+	  {"name":"Contacts","id":["id"],"tenant":"tenant","fields":[{"name":"login","type":"string","deterministic":true,"as":"People.login"},{"name":"note","type":"string","as":"Old.note"}]},
+	  {"name":"Leads","id":["id"],"tenant":"tenant","fields":[{"name":"user","type":"string","deterministic":true,"as":"People.login"},{"name":"own","type":"string","deterministic":true}]},
+	  {"name":"Old","id":["id"],"tenant":"tenant","fields":[{"name":"note","type":"string"}]}]}`
+	crypt, s := fieldcrypttest.NewWithStore(t), schema(t, text)
+	of := func(module string) *fieldcrypt.Maps {
+		m, err := fieldcrypt.ForMaps(crypt, s, module)
+		require.NoError(t, err)
+		return m
+	}
+	contact, lead := map[string]any{"id": 1, "tenant": "acme", "login": "ada", "note": "n"}, map[string]any{"id": 2, "tenant": "acme", "user": "ada", "own": "ada"}
+	require.NoError(t, of("Contacts").Encrypt(t.Context(), contact))
+	require.NoError(t, of("Leads").Encrypt(t.Context(), lead))
+	a, b := stored(t, contact), stored(t, lead)
+	require.Equal(t, a["login"], b["user"])
+	require.NotEqual(t, a["login"], b["own"], "the control")
+	old := map[string]any{"id": 1, "tenant": "acme", "note": a["note"]}
+	require.NoError(t, of("Old").Decrypt(t.Context(), old), "what a module of another name sealed")
+
+	next := schema(t, strings.Replace(strings.Replace(text, `"version":1`, `"version":2`, 1), `,"as":"Old.note"`, "", 1))
+	changes := s.Diff(next)
+	require.Len(t, changes, 1)
+	require.Equal(t, fieldcrypt.NeedsSweep, changes[0].Effect)
+	require.Contains(t, changes[0].What, "sealed as Contacts.note, were as Old.note")
+	for says, field := range map[string]string{
+		`as: "People" isn't a field's name`:           `{"name":"x","type":"string","as":"People"}`,
+		"its envelopes would be sealed as Contacts.y": `{"name":"y","type":"string"},{"name":"x","type":"string","as":"Contacts.y"}`,
+	} {
+		_, err := fieldcrypt.ParseSchema([]byte(`{"version":1,"modules":[{"name":"Contacts","id":["id"],"fields":[` + field + `]}]}`))
+		require.ErrorContains(t, err, says)
+	}
 }

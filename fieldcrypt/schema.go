@@ -72,6 +72,12 @@ type SchemaField struct {
 
 	Deterministic bool `json:"deterministic,omitempty"`
 
+	// As is the permanent name under which the field's envelopes are sealed, as
+	// Module.field, where that isn't the module's and the field's: after a module
+	// or field got another name, and for deterministic fields of two modules
+	// whose columns are to be joined.
+	As string `json:"as,omitempty"`
+
 	// Buckets are the sizes of a padding that has several, ascending, as in a
 	// tag's pad=16/64/256. Pad is for one alone.
 	Buckets []int `json:"buckets,omitempty"`
@@ -300,14 +306,19 @@ func (p *modulePlan) field(c *compiler, module string, f *SchemaField, plain map
 		}
 	}
 	m := marked{module: module, goName: f.Name, kind: k, class: c.classOf(f.Class, f.Deterministic), deterministic: f.Deterministic, text: f.Text, pad: pad, max: f.Max, column: f.Column, migration: migrates}
-	if m.name, err = envelope.NewField(module, f.Name); err != nil {
-		return err
-	}
-	m.label = m.name.String()
+	m.label = module + "." + f.Name
 	if _, twice := c.names[m.label]; twice {
 		return errors.New("another field has that name")
 	}
 	c.names[m.label] = struct{}{}
+	if m.name, err = f.sealedAs(module); err != nil {
+		return err
+	}
+	for i := range p.fields {
+		if p.fields[i].name == m.name {
+			return fmt.Errorf("its envelopes would be sealed as %s, as those of field %q are: whoever can write to the database could exchange them", m.name, p.fields[i].goName)
+		}
+	}
 	switch {
 	case len(where) > 1 && f.Column != "":
 		return errors.New("column: it is inside a document, whose column holds it")
@@ -318,6 +329,18 @@ func (p *modulePlan) field(c *compiler, module string, f *SchemaField, plain map
 	}
 	p.fields, p.paths, p.needed = append(p.fields, m), append(p.paths, where), append(p.needed, f.Required)
 	return nil
+}
+
+// sealedAs is the name that the field's envelopes are bound to.
+func (f *SchemaField) sealedAs(module string) (envelope.Field, error) {
+	if f.As == "" {
+		return envelope.NewField(module, f.Name)
+	}
+	if err := checkLabel(f.As); err != nil {
+		return envelope.Field{}, fmt.Errorf("as: %w", err)
+	}
+	module, name, _ := strings.Cut(f.As, ".")
+	return envelope.NewField(module, name)
 }
 
 // place is the path of the field's value. A name with dots is one member, unless

@@ -134,6 +134,11 @@ func (d *differences) fields(old, next *SchemaField, oldClass, nextClass string)
 	if old.Deterministic != next.Deterministic {
 		d.add("it is sealed in another way (deterministic)", Refused, "what is stored could not be opened: add a field of another name, and move the values")
 	}
+	was, err := old.sealedAs(d.module)
+	is, err2 := next.sealedAs(d.module)
+	if err == nil && err2 == nil && was != is {
+		d.add(fmt.Sprintf("envelopes are sealed as %s, were as %s", is, was), NeedsSweep, rebind+"; "+bothTimes)
+	}
 	if oldClass != nextClass {
 		d.add(fmt.Sprintf("the class is %s, was %s", nextClass, oldClass), NeedsSweep, rebind+"; "+bothTimes)
 	}

@@ -5,8 +5,8 @@
 Most rows are tests named TestScoreboardS... Three are runs of whole tools, each
 beside a control that the tool must find fault with: S19 the race detector, S20
 the tests where only FIPS 140-3 cryptography runs, S23 the linters and the
-mutation score of package envelope. FULL=1 asks for whole counts; without it the
-mutation score is that of a few files.
+mutation score of package envelope. FULL=1 asks for whole counts; without it
+tests run as with -short there, and the mutation score is that of a few files.
 """
 
 import os
@@ -38,10 +38,12 @@ def control(command, env=None):
 
 
 def suite(tags, *flags):
-    """Runs all tests of all modules, save the rows and the measurements of time."""
+    """Runs all tests of all modules, save the rows and the measurements of time;
+    without FULL=1 with the counts of -short, since make test has the whole ones."""
     tally = gotest.Tally()
+    short = [] if FULL else ["-short"]
     for folder in project.modules():
-        gotest.run(tally, folder, [f"-tags={tags}", f"-skip={gotest.ALL_ROWS}", *flags])
+        gotest.run(tally, folder, [f"-tags={tags}", f"-skip={gotest.ALL_ROWS}", *short, *flags])
     return tally
 
 
