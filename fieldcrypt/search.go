@@ -55,7 +55,8 @@ type search struct {
 // while one takes the place of another, it asks all: a row is found by any of
 // them. To ask one, give the name of its column.
 //
-// A deterministic field without an index is asked by its envelopes.
+// A deterministic field without an index is asked by its envelopes; one that is
+// inside a document has no column for that, and is an error.
 func (r *Records[T]) Search(what string) (*Search[T], error) {
 	return searchOf(r, what, 0, 0)
 }
@@ -273,7 +274,7 @@ type query struct {
 // A queryColumn is one of the columns that a row can be nominated by.
 type queryColumn struct {
 	args   []any
-	wanted map[string]struct{} // normalised values, or frames
+	wanted wantedSet // normalised values, or the texts of deterministic ones
 }
 
 func (q *query) addTags(ctx context.Context, frames [][]byte) error {
@@ -303,7 +304,7 @@ func (q *query) addTags(ctx context.Context, frames [][]byte) error {
 		}
 		asked = true
 		c := &q.columns[i]
-		if !c.want(normalised) {
+		if !c.wanted.add(string(normalised)) {
 			continue
 		}
 		for _, tag := range tags {
@@ -331,7 +332,7 @@ func (q *query) addExact(ctx context.Context, frame []byte) error {
 	if err != nil {
 		return err
 	}
-	if !q.columns[0].want([]byte(text)) {
+	if !q.columns[0].wanted.add(text) {
 		return nil
 	}
 	for _, env := range envelopes {
@@ -346,18 +347,6 @@ func (q *query) addExact(ctx context.Context, frame []byte) error {
 		q.columns[0].args = append(q.columns[0].args, string(text))
 	}
 	return nil
-}
-
-// want notes a value; false if it was noted before.
-func (c *queryColumn) want(normalised []byte) bool {
-	if c.wanted == nil {
-		c.wanted = map[string]struct{}{}
-	}
-	if _, twice := c.wanted[string(normalised)]; twice {
-		return false
-	}
-	c.wanted[string(normalised)] = struct{}{}
-	return true
 }
 
 func (h *handle) scope(tenant string, class int) envelope.Scope {
@@ -430,15 +419,14 @@ func (q *query) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "fieldcry
 // matches compares the contents of a record's fields with the query's values.
 func (q *query) matches(texts []string) bool {
 	if q.search.exact != nil {
-		_, ok := q.columns[0].wanted[texts[0]]
-		return ok
+		return q.columns[0].wanted.has(texts[0])
 	}
 	for i, index := range q.search.indexes {
 		normalised, err := q.search.normalised(index, texts)
 		if err != nil {
 			continue
 		}
-		_, ok := q.columns[i].wanted[string(normalised)]
+		ok := q.columns[i].wanted.has(string(normalised))
 		clear(normalised)
 		if ok {
 			return true

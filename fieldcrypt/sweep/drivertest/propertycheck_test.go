@@ -46,8 +46,13 @@ func (s *service) check(ctx context.Context, of *sample, wrong *wrong) (err erro
 		name string
 		do   func(context.Context) error
 	}{
-		{"compile the schema", t.compile}, {"make the table", t.make}, {"write", t.write}, {"read", t.read},
-		{"search", t.search}, {"operate on rows", t.operate}, {"read once more", t.read},
+		{"compile the schema", t.compile},
+		{"make the table", t.make},
+		{"write", t.write},
+		{"read", t.read},
+		{"search", t.search},
+		{"operate on rows", t.operate},
+		{"read once more", t.read},
 	} {
 		if err := step.do(ctx); err != nil {
 			return fmt.Errorf("%s: %w", step.name, err)

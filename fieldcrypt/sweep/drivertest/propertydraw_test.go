@@ -83,8 +83,13 @@ func drawField(r *rand.Rand, i int) drawnField {
 		doc := fmt.Sprintf("doc%d", r.IntN(2))
 		leaf, list := fmt.Sprintf("leaf%d", i), fmt.Sprintf("list%d", i)
 		f.steps = [][]string{
-			{doc, leaf}, {doc, "deep", "er", leaf}, {doc, "list", allOf, leaf}, {doc, list, allOf}, {doc, list, allOf, allOf},
-			{doc, list, allOf, "to", leaf}, {doc, "a name. with [dots]", leaf},
+			{doc, leaf},
+			{doc, "deep", "er", leaf},
+			{doc, "list", allOf, leaf},
+			{doc, list, allOf},
+			{doc, list, allOf, allOf},
+			{doc, list, allOf, "to", leaf},
+			{doc, fmt.Sprintf("name %d. with [dots]", i), leaf},
 		}[r.IntN(7)]
 		f.Path = pathOf(f.steps)
 	case 2:
