@@ -53,6 +53,7 @@ func (ds *documents) put(encrypted bool) {
 		switch {
 		case d.state == documentPlain && !encrypted:
 			continue
+		case d.state == documentNull: // and JSON's null is another thing
 		case d.state != documentBroken:
 			d.state = documentSealed
 		}

@@ -202,6 +202,8 @@ func contentText(frame []byte) (string, error) {
 		return strconv.FormatInt(envelope.DecodeInt64(payload), 10), nil
 	case envelope.TypeUint64:
 		return strconv.FormatUint(envelope.DecodeUint64(payload), 10), nil
+	case envelope.TypeBool: // of a deterministic field
+		return strconv.FormatBool(envelope.DecodeBool(payload)), nil
 	case envelope.TypeDate:
 		var d CivilDate
 		d.Year, d.Month, d.Day = envelope.DecodeDate(payload)
@@ -222,6 +224,9 @@ func (h *handle) normalised(index int, texts []string) ([]byte, error) {
 	for i, text := range texts {
 		n := h.normalisers[index][i]
 		normal, err := n.Normalise(text)
+		if n.Name == unnormalised && len(text) <= normalise.MaxInput {
+			normal, err = text, nil // bytes needn't be UTF-8
+		}
 		if err != nil || normal == "" || !utf8.ValidString(normal) && n.Name != unnormalised {
 			return nil, fmt.Errorf("%w (%s): %w", ErrNotIndexed, n.Name, classOfNormaliser(err))
 		}

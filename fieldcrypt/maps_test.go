@@ -313,6 +313,47 @@ func TestMapsLeaveDocumentsAlone(t *testing.T) {
 	require.NotEqual(t, before, after)
 }
 
+// A document that is NULL, or JSON's null, has no place for a value: both stay
+// what they are.
+func TestMapsLeaveNullDocumentsAlone(t *testing.T) {
+	m := contactMaps(t, fieldcrypttest.NewWithStore(t))
+	var null, jsonNull fieldcrypt.Document
+	require.NoError(t, null.Scan(nil))
+	require.NoError(t, jsonNull.Scan("null"))
+	for name, test := range map[string]struct {
+		is   any
+		want driver.Value
+	}{
+		"NULL": {null, nil}, "zero": {fieldcrypt.Document{}, nil}, "JSON": {jsonNull, "null"}, "column": {"null", "null"}, "bytes": {[]byte(" null "), "null"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for call, do := range map[string]func(context.Context, ...map[string]any) error{"Encrypt": m.Encrypt, "Decrypt": m.Decrypt, "DecryptStrict": m.DecryptStrict} {
+				record := map[string]any{"id": 42, "tenant": "acme", "address": test.is, "tags": test.is}
+				require.NoError(t, do(t.Context(), record), call)
+				for _, member := range []string{"address", "tags"} {
+					written, err := record[member].(driver.Valuer).Value()
+					require.NoError(t, err, call)
+					require.Equal(t, test.want, written, call)
+				}
+			}
+		})
+	}
+	for name, not := range map[string]any{"a number": "1", "an array": "[]", "a string": `"null"`} {
+		require.Error(t, m.Encrypt(t.Context(), map[string]any{"id": 42, "tenant": "acme", "address": not}), name)
+	}
+	rows := m.Rows()
+	batch := []fieldcrypt.Row{{ID: []any{int64(42)}, Tenant: "acme", Cells: make([]fieldcrypt.RowCell, len(rows.Columns()))}}
+	for i, c := range rows.Columns() {
+		if c.JSON {
+			batch[0].Cells[i].Old = "null"
+		}
+	}
+	require.NoError(t, rows.Verify(t.Context(), batch, fieldcrypt.RowOptions{}))
+	for _, cell := range batch[0].Cells {
+		require.NoError(t, cell.Err)
+	}
+}
+
 func noteOf(t testing.TB, tags string) any {
 	t.Helper()
 	var tree []map[string]any

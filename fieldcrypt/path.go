@@ -145,6 +145,9 @@ var errPath = errors.New("the record doesn't have the shape that the path is for
 // part of the path has led to. A member that isn't there, and a nil on the way,
 // lead nowhere.
 func (p path) visit(v any, do func(slot) error) error {
+	if v == nil {
+		return nil
+	}
 	if p[0] == allElements {
 		array, ok := v.([]any)
 		if !ok {
@@ -172,9 +175,5 @@ func (p path) arrive(at slot, do func(slot) error) error {
 	if len(p) == 1 {
 		return do(at)
 	}
-	v := at.get()
-	if v == nil {
-		return nil
-	}
-	return p[1:].visit(v, do)
+	return p[1:].visit(at.get(), do)
 }

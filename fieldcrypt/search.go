@@ -148,6 +148,8 @@ func (h *handle) search(what string, first, last int) (*search, error) {
 	}
 	field := h.plan.fieldNamed(what)
 	switch {
+	case field >= 0 && h.plan.fields[field].inside && h.plan.fields[field].deterministic:
+		return fail("the field is inside a document, and so has no column that could be asked for its envelopes: add a blind index of it, or give it a column")
 	case field >= 0 && h.plan.fields[field].deterministic && first == 0 && last == 0:
 		s.exact, s.fields = &h.plan.fields[field], []int{field}
 		return s, nil
