@@ -3,7 +3,6 @@ package fieldcrypt
 import (
 	"encoding/json"
 	"fmt"
-	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -113,19 +112,39 @@ func (v *Value[T]) scannedInside(content any) {
 	}
 }
 
-// isScalar reports what drivers give for columns that are neither text nor
-// bytes.
-func isScalar(src any) bool {
-	if _, ok := src.(time.Time); ok {
-		return true
+// scalar returns what drivers give for columns that are neither text nor bytes.
+// Each type has a case of its own, so that a copy is returned and src itself
+// stays where the caller has it.
+func scalar(src any) any {
+	switch n := src.(type) {
+	case int64:
+		return n
+	case float64:
+		return n
+	case bool:
+		return n
+	case time.Time:
+		return n
+	case int:
+		return int64(n)
+	case int8:
+		return int64(n)
+	case int16:
+		return int64(n)
+	case int32:
+		return int64(n)
+	case uint8:
+		return int64(n)
+	case uint16:
+		return int64(n)
+	case uint32:
+		return int64(n)
+	case uint64:
+		return n
+	case float32:
+		return float64(n)
 	}
-	switch reflect.ValueOf(src).Kind() {
-	case reflect.Bool, reflect.Float32, reflect.Float64,
-		reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
-		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
-		return true
-	}
-	return false
+	return nil
 }
 
 // columnAs returns a candidate as a content of the field's type, if it is one

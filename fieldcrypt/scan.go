@@ -76,11 +76,11 @@ func (v *Value[T]) Scan(src any) error {
 	case string:
 		v.scanString(src)
 	default:
-		if isScalar(src) {
-			v.holdCandidate(src, false)
-			return nil
+		if content := scalar(src); content != nil {
+			v.holdCandidate(content, false)
+		} else {
+			v.refuse(envelope.ErrMalformed)
 		}
-		v.refuse(envelope.ErrMalformed)
 	}
 	return nil
 }
