@@ -27,10 +27,13 @@ import (
 // Equal values of a tenant have equal ones, which anybody with a copy of the
 // database can count. Like a [Value] it doesn't show its content.
 type BlindIndex struct {
-	tag   []byte // in the form that is written
-	err   error  // why there is none
+	// tag is in the form that is written. It is behind a pointer, as a Value's
+	// content is, because fmt calls no methods on unexported struct fields.
+	tag   *[]byte
+	err   error // why there is none
 	state indexState
 	text  bool
+	made  bool // by Encrypt, and not read
 }
 
 type indexState uint8
@@ -72,10 +75,12 @@ func (x *BlindIndex) Scan(src any) error {
 		if src == nil {
 			*x = BlindIndex{state: indexNull}
 		} else {
-			*x = BlindIndex{state: indexTag, tag: bytes.Clone(src)}
+			tag := bytes.Clone(src)
+			*x = BlindIndex{state: indexTag, tag: &tag}
 		}
 	case string:
-		*x = BlindIndex{state: indexTag, tag: []byte(src), text: true}
+		tag := []byte(src)
+		*x = BlindIndex{state: indexTag, tag: &tag, text: true}
 	default:
 		*x = BlindIndex{}
 		return fmt.Errorf("fieldcrypt: the column of a blind index holds a %T: it is bytes, or text", src)
@@ -92,9 +97,9 @@ func (x BlindIndex) Value() (driver.Value, error) {
 	case x.state != indexTag:
 		return Redacted, fmt.Errorf("fieldcrypt: a blind index that wasn't made yet: %w", ErrNotEncrypted)
 	case x.text:
-		return string(x.tag), nil
+		return string(*x.tag), nil
 	}
-	return bytes.Clone(x.tag), nil
+	return bytes.Clone(*x.tag), nil
 }
 
 // String returns [Redacted], or "<nil>" for null.

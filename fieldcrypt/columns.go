@@ -86,12 +86,18 @@ func (h *handle) encryptColumns(ctx context.Context, w *work, record unsafe.Poin
 			w.sources = append(w.sources, source{field: m, frame: frame, open: -1})
 		}
 	}
-	h.gatherIndexes(w, 0, 0, func(x *indexed) (*BlindIndex, map[string]any) { return (*BlindIndex)(x.in(record)), nil })
+	err := h.gatherIndexes(w, 0, 0, nil, func(x *indexed) (*BlindIndex, map[string]any) { return (*BlindIndex)(x.in(record)), nil })
+	if err != nil {
+		return nil, err
+	}
 	if err := h.makeIndexes(ctx, w); err != nil {
 		return nil, err
 	}
 	for i := range w.indexes {
-		columns[h.plan.indexes[w.indexes[i].of].column] = w.indexes[i].made.tag
+		column := h.plan.indexes[w.indexes[i].of].column
+		if columns[column] = nil; w.indexes[i].made.tag != nil {
+			columns[column] = *w.indexes[i].made.tag
+		}
 	}
 	if err := h.sealAll(ctx, &w.seal); err != nil {
 		return nil, err

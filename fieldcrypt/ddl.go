@@ -72,6 +72,9 @@ func (c ColumnDef) IndexDDL(table string) (string, error) {
 	}
 	columns := c.dialect.quote(c.Name)
 	if c.owner != "" {
+		if err := checkIdentifier("column", c.owner); err != nil {
+			return "", fmt.Errorf("fieldcrypt: IndexDDL of %s: the tenant's: %w", c.Name, err)
+		}
 		columns = c.dialect.quote(c.owner) + ", " + columns
 	}
 	return fmt.Sprintf("CREATE INDEX %s ON %s (%s);", c.dialect.quote(name), quoted, columns), nil

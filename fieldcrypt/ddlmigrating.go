@@ -1,14 +1,21 @@
 package fieldcrypt
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"strings"
 )
 
-// CheckName is the name of the constraint that CheckDDL adds.
+// CheckName is the name of the constraint that CheckDDL adds. It doesn't change
+// with what the check says: before one with another max or pad is added, drop it.
 func (c ColumnDef) CheckName() string {
 	const suffix = "_envelope"
-	return c.Name[:min(len(c.Name), maxIdentifier-len(suffix))] + suffix
+	if len(c.Name) <= maxIdentifier-len(suffix) {
+		return c.Name + suffix
+	}
+	sum := sha256.Sum256([]byte(c.Name)) // so that two long names stay two
+	return c.Name[:maxIdentifier-len(suffix)-9] + "_" + hex.EncodeToString(sum[:4]) + suffix
 }
 
 // CheckDDL returns the statements that add the column's check to a table in

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"unicode/utf8"
 	"unsafe"
 
 	"github.com/fieldcrypt/fieldcrypt-go/envelope"
@@ -93,8 +94,11 @@ func DocumentOf(tree any) (Document, error) {
 }
 
 func parseTree(text []byte) (tree any, err error) {
-	if len(text) > maxDocument {
+	if len(text) > maxDocument || !utf8.Valid(text) {
 		return nil, errDocument
+	}
+	if loneSurrogate(text) {
+		return nil, fmt.Errorf("%w: it has half of a surrogate pair (\\ud800 to \\udfff), which would be written as another character: correct it", errDocument)
 	}
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
@@ -104,7 +108,45 @@ func parseTree(text []byte) (tree any, err error) {
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return nil, errDocument
 	}
+	if twice(text) {
+		return nil, fmt.Errorf("%w: a member comes twice in one object, and one of the two would be lost: correct it", errDocument)
+	}
 	return tree, nil
+}
+
+// loneSurrogate reports an escape of half a surrogate pair without the other
+// half, in JSON that encoding/json takes: it reads U+FFFD there.
+func loneSurrogate(text []byte) bool {
+	for i := 0; i < len(text); i++ {
+		if text[i] != '\\' {
+			continue
+		}
+		i++ // at what is escaped
+		half := surrogate(text, i)
+		switch {
+		case half == 0:
+		case half == 1 && i+5 < len(text) && text[i+5] == '\\' && surrogate(text, i+6) == 2:
+			i += 10 // at the last digit but one of the second half
+		default:
+			return true
+		}
+	}
+	return false
+}
+
+// surrogate tells the first half of a pair (1) from the second (2), at the u of an
+// escape, and from anything else (0).
+func surrogate(text []byte, at int) int {
+	if at+4 >= len(text) || text[at] != 'u' || text[at+1]|0x20 != 'd' {
+		return 0
+	}
+	switch text[at+2] | 0x20 {
+	case '8' | 0x20, '9' | 0x20, 'a', 'b':
+		return 1
+	case 'c', 'd', 'e', 'f':
+		return 2
+	}
+	return 0
 }
 
 const maxDepth = 1000

@@ -55,7 +55,7 @@ func (h *handle) gatherPlain(w *work, row int, record unsafe.Pointer) error {
 		}
 	}
 	if len(h.plan.indexes) > 0 {
-		h.gatherIndexes(w, row, first, func(x *indexed) (*BlindIndex, map[string]any) {
+		return h.gatherIndexes(w, row, first, nil, func(x *indexed) (*BlindIndex, map[string]any) {
 			return (*BlindIndex)(x.in(record)), nil
 		})
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -37,12 +38,23 @@ type indexing struct {
 
 // gatherIndexes notes the blind indexes of a record whose values were gathered.
 // Its indexed values are w.sources from one on.
-func (h *handle) gatherIndexes(w *work, row, first int, target func(*indexed) (*BlindIndex, map[string]any)) {
+// A record that is a map may have some of its members only, as for an UPDATE of
+// these: has says which fields it has, and is nil for a struct, which has all.
+func (h *handle) gatherIndexes(w *work, row, first int, has func(field int) bool, target func(*indexed) (*BlindIndex, map[string]any)) error {
 	for i := range h.plan.indexes {
 		x := &h.plan.indexes[i]
 		index, member := target(x)
 		if index == nil && member == nil {
 			continue // behind a pointer that is nil, as its fields are
+		}
+		if has != nil {
+			there := slices.DeleteFunc(slices.Clone(x.fields), func(f int) bool { return !has(f) })
+			switch {
+			case len(there) == 0:
+				continue // the index of what isn't written stays as it is
+			case len(there) < len(x.fields):
+				return h.failed(row, x.goName, fmt.Errorf("the record has some of the index's fields (%s) and not all: set them all, also to nil, or leave all out", x.label))
+			}
 		}
 		job := indexing{of: i, row: row, target: index, member: member}
 		for _, f := range x.fields {
@@ -61,6 +73,7 @@ func (h *handle) gatherIndexes(w *work, row, first int, target func(*indexed) (*
 		}
 		w.indexes = append(w.indexes, job)
 	}
+	return nil
 }
 
 // makeIndexes makes the tags of what was gathered. It changes no record.
@@ -111,7 +124,7 @@ func (h *handle) warmIndexes(ctx context.Context, w *work) error {
 func (h *handle) makeIndex(ctx context.Context, w *work, j *indexing) error {
 	x := &h.plan.indexes[j.of]
 	if len(j.from) == 0 {
-		j.made = BlindIndex{state: indexNull}
+		j.made = BlindIndex{state: indexNull, made: true}
 		return nil
 	}
 	texts := make([]string, len(j.from))
@@ -128,7 +141,7 @@ func (h *handle) makeIndex(ctx context.Context, w *work, j *indexing) error {
 	}
 	normalised, err := h.normalised(j.of, texts)
 	if err != nil {
-		j.made = BlindIndex{state: indexNull, err: err}
+		j.made = BlindIndex{state: indexNull, err: err, made: true}
 		return nil
 	}
 	tag, err := h.crypt.ring.AppendTag(ctx, nil, x.ring, j.scope, j.record, normalised)
@@ -139,21 +152,24 @@ func (h *handle) makeIndex(ctx context.Context, w *work, j *indexing) error {
 	if x.text {
 		tag = x.ring.AppendText(nil, tag)
 	}
-	j.made = BlindIndex{state: indexTag, tag: tag, text: x.text}
+	j.made = BlindIndex{state: indexTag, tag: &tag, text: x.text, made: true}
 	return nil
 }
 
 // present returns the index that the record has.
 func (j *indexing) present(x *indexed) BlindIndex {
-	if j.target != nil {
-		return *j.target
-	}
 	var now BlindIndex
-	if content, there := j.member[x.column]; there {
+	if j.target != nil {
+		now = *j.target
+	} else if content, there := j.member[x.column]; there {
 		if index, ok := content.(BlindIndex); ok {
-			return index
+			now = index
+		} else {
+			_ = now.Scan(content) // what it refuses can't be written
 		}
-		_ = now.Scan(content) // what it refuses can't be written
+	}
+	if now.made { // of what the record held before
+		return BlindIndex{}
 	}
 	return now
 }

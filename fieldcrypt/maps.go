@@ -100,7 +100,11 @@ func (m *Maps) Encrypt(ctx context.Context, records ...map[string]any) error {
 				return err
 			}
 		}
-		m.gatherIndexes(w, row, first, func(*indexed) (*BlindIndex, map[string]any) { return nil, record })
+		has := func(field int) bool { _, there := record[string(m.module.paths[field][0])]; return there }
+		err := m.gatherIndexes(w, row, first, has, func(*indexed) (*BlindIndex, map[string]any) { return nil, record })
+		if err != nil {
+			return err
+		}
 	}
 	if err := m.seal(ctx, w); err != nil {
 		return err

@@ -24,9 +24,14 @@ func (m *Maps) searchOf(what string, first, last int) (*Search[map[string]any], 
 		return nil, err
 	}
 	return &Search[map[string]any]{s, access[map[string]any]{
-		of: func(record *map[string]any, tenant string) bool {
-			its, err := m.ForTenant(tenant).tenantOf(*record)
-			return err == nil && its == tenant
+		tenant: func(record *map[string]any) (string, bool, error) {
+			if m.module.tenant == "" {
+				return "", false, nil
+			}
+			own := *m
+			own.tenant = nil
+			its, err := own.tenantOf(*record)
+			return its, true, err
 		},
 		content: func(record *map[string]any, field int) (string, bool) { return m.contentAt(*record, field) },
 		decrypt: func(ctx context.Context, tenant string, records []map[string]any) error {

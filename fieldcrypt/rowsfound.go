@@ -1,6 +1,8 @@
 package fieldcrypt
 
 import (
+	"fmt"
+
 	"github.com/fieldcrypt/fieldcrypt-go/envelope"
 )
 
@@ -40,6 +42,9 @@ type RowFinding struct {
 func (r *Rows) Inspect(row *Row, visit func(RowFinding)) error {
 	if err := r.Err(); err != nil {
 		return err
+	}
+	if len(row.Cells) != len(r.columns) {
+		return fmt.Errorf("fieldcrypt: Inspect of a row of %s: it has %d cells, and there are %d columns", r.plan.typ, len(row.Cells), len(r.columns))
 	}
 	batch := []Row{{ID: row.ID, Tenant: row.Tenant, Cells: make([]RowCell, len(r.columns))}}
 	for i := range row.Cells {

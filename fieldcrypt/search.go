@@ -36,7 +36,7 @@ type Search[T any] struct {
 
 // An access is what a Search asks of records.
 type access[T any] struct {
-	of      func(record *T, tenant string) bool
+	tenant  func(*T) (its string, named bool, err error)
 	content func(record *T, field int) (text string, known bool)
 	decrypt func(ctx context.Context, tenant string, records []T) error
 }
@@ -80,9 +80,14 @@ func searchOf[T any](r *Records[T], what string, first, last int) (*Search[T], e
 		return nil, err
 	}
 	return &Search[T]{s, access[T]{
-		of: func(record *T, tenant string) bool {
-			its, err := h.forTenant(tenant).tenantOf(unsafe.Pointer(record))
-			return err == nil && its == tenant
+		tenant: func(record *T) (string, bool, error) {
+			if h.plan.tenant == nil {
+				return "", false, nil
+			}
+			own := *h
+			own.tenant = nil
+			its, err := own.tenantOf(unsafe.Pointer(record))
+			return its, true, err
 		},
 		content: func(record *T, field int) (string, bool) {
 			m := &h.plan.fields[field]
@@ -153,6 +158,9 @@ func (h *handle) search(what string, first, last int) (*search, error) {
 		return fail("the field is inside a document, and so has no column that could be asked for its envelopes: add a blind index of it, or give it a column")
 	case field >= 0 && h.plan.fields[field].deterministic && first == 0 && last == 0:
 		s.exact, s.fields = &h.plan.fields[field], []int{field}
+		if err := checkIdentifier("column", s.exact.column); err != nil { // it goes into SQL
+			return fail("%w: name it with the option column=", err)
+		}
 		return s, nil
 	case len(others) > 0:
 		return fail("its blind indexes are of %s: search by these, or add an index of another part", strings.Join(others, ", of "))
@@ -375,6 +383,9 @@ func (h *handle) fits(index int, text string) error {
 // placeholders: in PostgreSQL $n from the given number on, else question marks.
 // Put the tenant's column beside it.
 func (q *query) Where(d Dialect, first int) string {
+	if d != Postgres && d != MariaDB && d != SQLite {
+		return "(unknown " + d.String() + ": there are fieldcrypt.Postgres, MariaDB and SQLite)" // which no database takes
+	}
 	var parts []string
 	for i := range q.columns {
 		c := &q.columns[i]
@@ -438,7 +449,7 @@ func (q *query) matches(texts []string) bool {
 // Matches reports whether a record that was decrypted has one of the query's
 // values, and belongs to its tenant.
 func (q *Query[T]) Matches(record *T) bool {
-	if !q.access.of(record, q.tenant) {
+	if ours, err := q.ours(record); err != nil || !ours {
 		return false
 	}
 	texts := make([]string, len(q.search.fields))
@@ -451,8 +462,15 @@ func (q *Query[T]) Matches(record *T) bool {
 	return q.matches(texts)
 }
 
+// ours reports whether a record belongs to the query's tenant.
+func (q *Query[T]) ours(record *T) (bool, error) {
+	its, named, err := q.access.tenant(record)
+	return err == nil && (!named || its == q.tenant), err
+}
+
 // Open decrypts the rows that the database returned and returns those that have
-// one of the query's values. Rows of other tenants are dropped unopened. An error
+// one of the query's values. Rows of other tenants are dropped unopened; one whose
+// tenant can't be read, since the column wasn't selected, ends the call. An error
 // that is a [*DecryptError] comes beside what was found: it lists the values of
 // these rows that couldn't be opened, and the rows of which nobody can tell
 // whether they belong to the result, by their place among the candidates. It
@@ -461,7 +479,11 @@ func (q *Query[T]) Open(ctx context.Context, candidates []T) ([]T, error) {
 	var rows []int
 	var found []T
 	for i := range candidates {
-		if q.access.of(&candidates[i], q.tenant) {
+		ours, err := q.ours(&candidates[i])
+		if err != nil {
+			return nil, fmt.Errorf("fieldcrypt: search of %s by %s: row %d: %w", q.search.plan.typ, q.search.what, i, err)
+		}
+		if ours {
 			rows, found = append(rows, i), append(found, candidates[i])
 		}
 	}
