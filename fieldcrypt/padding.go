@@ -56,13 +56,15 @@ func parsePadding(text string) (p padding, err error) {
 	if len(parts) > maxBuckets {
 		return padding{}, fmt.Errorf("option pad: it has %d sizes, the limit is %d: each of them tells more of the length", len(parts), maxBuckets)
 	}
+	before := 0
 	for i, part := range parts {
 		if err := parseSize(&p[i], "pad", part, minPad, maxPad); err != nil {
 			return padding{}, err
 		}
-		if i > 0 && p[i] <= p[i-1] {
+		if p[i] <= before {
 			return padding{}, fmt.Errorf("option pad=%s: its sizes must ascend, as in pad=16/64/256", text)
 		}
+		before = p[i]
 	}
 	return p, nil
 }
@@ -70,13 +72,13 @@ func parsePadding(text string) (p padding, err error) {
 // multiple returns what envelope.PadFrame is to be given for a frame of so many
 // bytes: a size that is larger than the frame is reached in one step.
 func (p *padding) multiple(frame int) int {
-	sizes := p.sizes()
-	for _, size := range sizes {
-		if frame < size {
-			return size
+	largest := 0
+	for _, size := range p.sizes() {
+		if largest = size; frame < size {
+			break
 		}
 	}
-	return sizes[len(sizes)-1]
+	return largest
 }
 
 // size is the length of a padded frame: at least one byte is added.
