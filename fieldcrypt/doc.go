@@ -40,6 +40,8 @@
 //	`fieldcrypt:"tenant"`          the tenant whose record it is; without one, see ForTenant
 //	`fieldcrypt:"Contacts.email"`  a sensitive field: its module and its name
 //	`fieldcrypt:"Contacts.x.*"`    a map of sensitive fields: each key is a name; only Fields is a column
+//	`fieldcrypt:"index=Contacts.email,normalise=email.v1,bits=24"`
+//	                               a BlindIndex of a field, see Search below
 //	`fieldcrypt:"-"`               not looked at
 //
 // A sensitive field's options follow its name after commas:
@@ -54,6 +56,11 @@
 //	migrating    takes plaintext that is in the database for the value, with
 //	until=…      up to the end of this day, by UTC: see docs/migrating.md
 //	column=mail  its column in DDL; without it, the Go field's name in snake case
+//	deterministic
+//	             equal values have equal envelopes, for UNIQUE columns and joins
+//
+// A blind index's are normalise=, bits=, partitions=, first=, last=,
+// version=, shared=, text and column=.
 //
 // Module and name are permanent: they are part of what an envelope is bound
 // to, so a Go field can be renamed and its tag can't.
@@ -85,8 +92,14 @@
 //
 // [Crypt.KeyRing] is for the life of the keys in it.
 //
+// # Search
+//
+// [Records.Search] looks records up by a field that has a [BlindIndex], or is
+// deterministic. docs/search.md says how, and what either gives away.
+//
 // # Elsewhere
 //
+// Package sweep encrypts, re-encrypts and re-indexes all rows of a table.
 // [Crypt.Doctor] tries root keys, permissions and the key store at start-up.
 // [Records.DDL] writes the columns, whose checks let only envelopes pass.
 // [Records.EncryptColumns] is for record types with plain Go fields. Package

@@ -8,6 +8,8 @@
 //		...
 //	}
 //
+// [NewWithStore] is for code that searches.
+//
 // It works in test binaries only: elsewhere [New] panics, so that no program
 // can take it for protection.
 package fieldcrypttest
@@ -32,8 +34,9 @@ func New(t testing.TB) *fieldcrypt.Crypt {
 	return open(t, nil)
 }
 
-// NewWithStore is New with a key store in memory, for tests that depend on the
-// size of envelopes by reference. What was sealed can be opened as long as the
+// NewWithStore is New with a key store in memory: for code that searches, rotates
+// or sweeps, since blind indexes and deterministic fields need one, and for tests
+// that depend on the size of envelopes by reference. What was sealed can be opened as long as the
 // Crypt is.
 func NewWithStore(t testing.TB) *fieldcrypt.Crypt {
 	t.Helper()
