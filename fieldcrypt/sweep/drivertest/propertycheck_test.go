@@ -97,12 +97,12 @@ func (t *trial) quoted(name string) string {
 
 // make makes the table: first what isn't sensitive.
 func (t *trial) make(ctx context.Context) error {
-	binary, uuid, text, document := "BLOB", "BLOB", "TEXT", "TEXT"
+	uuid, text, document := "BLOB", "TEXT", "TEXT"
 	switch t.Dialect {
 	case sweep.Postgres:
-		binary, uuid, document = "bytea", "uuid", "jsonb"
+		uuid, document = "uuid", "jsonb"
 		if t.s.seed%2 == 0 {
-			uuid, document = binary, text
+			uuid, document = "bytea", text
 		}
 	case sweep.MariaDB:
 		uuid, text, document = "BINARY(16)", "VARCHAR(200) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin", "JSON"
@@ -124,7 +124,7 @@ func (t *trial) make(ctx context.Context) error {
 	if _, err := t.db.ExecContext(ctx, "CREATE TABLE "+t.table+" ("+strings.Join(definitions, ", ")+")"); err != nil {
 		return err
 	}
-	ddl, err := t.maps.DDL(fieldcrypt.Dialect(t.Dialect), t.table)
+	ddl, err := t.maps.DDL(t.Dialect, t.table)
 	if err != nil {
 		return err
 	}

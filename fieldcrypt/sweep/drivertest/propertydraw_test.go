@@ -123,7 +123,7 @@ func drawField(r *rand.Rand, i int) drawnField {
 	case f.Deterministic:
 	case oneIn(r, 3):
 		f.Pad = pick(r, 2, 16, 255, 4096)
-	case oneIn(r, 3):
+	case oneIn(r, 2):
 		f.Buckets = pick(r, []int{16}, []int{8, 64}, []int{2, 3, 5, 1000, 65_536}, []int{16, 32, 64, 128, 256, 512, 1024, 2048})
 	}
 	for range 1 + r.IntN(4) {
@@ -195,7 +195,7 @@ func (s *sample) drawIndexes(r *rand.Rand) {
 			}
 		case f.Type == "string" && oneIn(r, 3):
 			x.First = pick(r, 1, 2, 3, 8)
-		case f.Type == "string" && oneIn(r, 3):
+		case f.Type == "string" && oneIn(r, 2):
 			x.Last = pick(r, 1, 2, 4)
 		}
 		if oneIn(r, 4) {
@@ -284,7 +284,7 @@ func (f *drawnField) place(r *rand.Rand, members map[string]any, steps []string)
 	now, there := members[name]
 	switch {
 	case !there && !f.Required && oneIn(r, 9), there && now == nil:
-	case !there && !f.Required && oneIn(r, 9):
+	case !there && !f.Required && oneIn(r, 8):
 		members[name] = nil
 	case len(rest) == 0:
 		members[name] = f.content(r)

@@ -256,7 +256,7 @@ func (t *trial) ask(ctx context.Context, r *rand.Rand, p *probe, by *fieldcrypt.
 	if column := t.s.module.Tenant; column != "" {
 		where, args = t.quoted(column)+t.bind(" = ?")+" AND ", []any{tenant}
 	}
-	raw, err := t.scan(ctx, " WHERE "+where+q.Where(fieldcrypt.Dialect(t.Dialect), 1+len(args)), append(args, q.Args()...)...)
+	raw, err := t.scan(ctx, " WHERE "+where+q.Where(t.Dialect, 1+len(args)), append(args, q.Args()...)...)
 	if err != nil {
 		return err
 	}
