@@ -60,14 +60,16 @@ func (r *Rows) Verify(ctx context.Context, batch []Row, opts RowOptions) error {
 // before there was one: nowhere else does this package take what isn't an
 // envelope for a value. What begins as an envelope does is never sealed: it has
 // to open, and then stays as it is. Nulls stay null. Where [Row.Plain] has a
-// cell, plaintext is taken from there, into a cell that is NULL.
+// cell, plaintext is taken from there, into a cell that is NULL, and so is an
+// envelope that opens.
 func (r *Rows) Encrypt(ctx context.Context, batch []Row, opts RowOptions) error {
 	if err := r.begin(ctx, "Encrypt", batch); err != nil {
 		return err
 	}
 	w := r.gather(batch, opts.Class, wantSource)
 	defer w.wipe()
-	r.openParts(ctx, r.chosen(w, func(p *rowPart) bool { return p.env != nil }, opts.Class))
+	there := r.chosen(w, func(p *rowPart) bool { return p.env != nil }, opts.Class)
+	r.openParts(ctx, there)
 	due := r.chosen(w, func(p *rowPart) bool { return p.env == nil }, opts.Class)
 	for _, p := range due {
 		frame, err := r.frameOf(p.field, p.content, p.box != nil)
@@ -78,6 +80,11 @@ func (r *Rows) Encrypt(ctx context.Context, batch []Row, opts RowOptions) error 
 		p.frame = frame
 	}
 	r.sealParts(ctx, due, opts.Dry)
+	for _, p := range there {
+		if p.err == nil && p.box == nil && p.cell.Old == nil { // it came out of the plaintext's column
+			p.bring(opts.Dry)
+		}
+	}
 	w.finish(opts.Dry)
 	r.index(ctx, w, batch, opts)
 	return ctx.Err()

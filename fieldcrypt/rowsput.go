@@ -118,6 +118,18 @@ func (p *rowPart) put(env []byte) {
 	p.cell.New, p.cell.Changed = env, true
 }
 
+// bring writes an envelope that was found apart to the part's own cell, in the
+// form of its field.
+func (p *rowPart) bring(dry bool) {
+	if dry {
+		p.mark()
+		return
+	}
+	env := p.env
+	p.env = nil
+	p.put(env)
+}
+
 // mark notes a change that a dry run doesn't make.
 func (p *rowPart) mark() {
 	if p.box != nil {

@@ -77,7 +77,9 @@ func (s *Sweeper) inspectPostgres(ctx context.Context, t *Table) (*relation, err
 	case hidden:
 		return nil, fmt.Errorf("%w: row-level security hides rows of it from this role: sweep with one that has BYPASSRLS, or the sweep would leave rows out without knowing", ErrTable)
 	}
-	err = each(ctx, s.db, `SELECT a.attname, format_type(a.atttypid, NULL), t.typname,
+	err = each(ctx, s.db, `SELECT a.attname,
+		CASE WHEN t.oid = 'bpchar'::regtype THEN 'bpchar' ELSE format_type(a.atttypid, NULL) END, -- "character" is character(1), to which a cast cuts
+		CASE WHEN t.typtype = 'd' AND t.typbasetype IN ('bpchar'::regtype, 'bit'::regtype, 'name'::regtype, '"char"'::regtype) THEN (SELECT b.typname FROM pg_type b WHERE b.oid = t.typbasetype) ELSE t.typname END,
 		CASE WHEN a.atttypid IN ('varchar'::regtype, 'bpchar'::regtype) THEN greatest(a.atttypmod - 4, 0) ELSE 0 END,
 		a.attgenerated <> '' OR a.attidentity = 'a', NOT a.attnotnull
 		FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid WHERE a.attrelid = CAST($1 AS bigint)::oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum`, []any{oid},
@@ -86,6 +88,10 @@ func (s *Sweeper) inspectPostgres(ctx context.Context, t *Table) (*relation, err
 			var short string
 			if err := scan(&c.name, &c.typ, &short, &c.length, &c.computed, &c.nulls); err != nil {
 				return err
+			}
+			switch short {
+			case "bpchar", "bit", "name", "char", "_bpchar", "_bit", "_char", "_name":
+				c.cuts = true
 			}
 			switch short {
 			case "text", "varchar", "bpchar", "citext", "name":

@@ -13,8 +13,12 @@ import (
 // int64, uint64, string, []byte or float64.
 type key []any
 
-// keyable refuses columns whose order isn't that of comparisons with them.
+// keyable refuses columns whose order isn't that of comparisons with them. The
+// padding of PostgreSQL's bpchar has no part in its comparisons, nor in its text.
 func keyable(d Dialect, c *column) error {
+	if c.cuts && c.typ != "bpchar" && c.typ != "name" {
+		return fmt.Errorf("%w: column %s of the primary key is a %s, to which PostgreSQL cuts what it is compared with: make it text or varchar, or name the columns of another unique index in Table.Key", ErrTable, c.name, c.typ)
+	}
 	if d != MariaDB {
 		return nil
 	}

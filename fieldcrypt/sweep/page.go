@@ -15,7 +15,7 @@ type record struct {
 	key    key
 	row    fieldcrypt.Row
 	tenant any   // as it was read
-	old    []any // of target.touched, as it is compared
+	old    []any // of target.swapped, as it is compared
 	value  []any // of target.touched, as the driver gave it
 	extra  []any
 	size   int
@@ -165,6 +165,14 @@ func (r *reader) list() string {
 			parts = append(parts, r.compared(c))
 		}
 	}
+	for i := len(r.touched); i < len(r.swapped); i++ {
+		c := &r.swapped[i]
+		if r.asText(c) || r.dialect == Postgres && c.form == formText {
+			parts = append(parts, r.compared(c))
+			continue
+		}
+		parts = append(parts, r.expression(c))
+	}
 	return strings.Join(parts, ", ")
 }
 
@@ -188,6 +196,9 @@ func (r *reader) page(ctx context.Context, q querier, b bound, limit int) (recor
 		}
 		if n := len(records); n > 0 && rec.key.name() == records[n-1].key.name() {
 			return nil, false, fmt.Errorf("%w: %w (%s), and a sweep that goes along it could miss some: name the columns of a unique index in Table.Key", ErrTable, errNotUnique, rec.key)
+		}
+		if b.after != nil && rec.key.name() == b.after.name() {
+			return nil, false, fmt.Errorf("%w: %w (%s, and it comes behind itself), and a sweep that goes along it would never end: name the columns of another unique index in Table.Key", ErrTable, errNotUnique, rec.key)
 		}
 		if len(records) == limit || size > maxBatchBytes {
 			more = true
@@ -245,12 +256,12 @@ func (r *reader) many(ctx context.Context, q querier, keys []key) (map[string]*r
 }
 
 func (r *reader) scan(scan func(...any) error) (*record, error) {
-	n := len(r.key) + len(r.ids) + len(r.extras) + 2*len(r.touched) + 1
+	n := len(r.key) + len(r.ids) + len(r.extras) + len(r.touched) + len(r.swapped) + 1
 	values, targets := make([]any, n), make([]any, n)
 	for i := range values {
 		targets[i] = &values[i]
 	}
-	used := len(r.key) + len(r.ids) + len(r.extras) + len(r.touched)
+	used := len(r.key) + len(r.ids) + len(r.extras) + len(r.swapped)
 	if r.target.tenant != nil {
 		used++
 	}
@@ -287,7 +298,7 @@ func (r *reader) scan(scan func(...any) error) (*record, error) {
 	for i := range r.extras {
 		rec.extra = append(rec.extra, normal(r.dialect, &r.extras[i], next()))
 	}
-	rec.old, rec.value = make([]any, len(r.touched)), make([]any, len(r.touched))
+	rec.old, rec.value = make([]any, len(r.swapped)), make([]any, len(r.touched))
 	for i := range r.touched {
 		c := &r.touched[i]
 		v := normal(r.dialect, c, next())
@@ -304,6 +315,9 @@ func (r *reader) scan(scan func(...any) error) (*record, error) {
 		case string:
 			rec.size += len(v)
 		}
+	}
+	for i := len(r.touched); i < len(r.swapped); i++ {
+		rec.old[i] = normal(r.dialect, &r.swapped[i], next())
 	}
 	rec.row.Cells = make([]fieldcrypt.RowCell, len(r.cells))
 	for i := range r.cells {

@@ -120,6 +120,8 @@ func (s *Sweeper) prepare(ctx context.Context, table *Table, op Operation, opts 
 		return nil, errors.New("sweep: the context is nil: a caller that has none passes context.Background()")
 	case op.op == nil:
 		return nil, errors.New("sweep: there is no operation: it is sweep.Reencrypt, or one of its neighbours")
+	case o.Class != "" && len(op.op.sets) > 0:
+		return nil, fmt.Errorf("sweep: %s of table %s: JobOptions.Class is %q, and Rebinding.Set moves a row with all of its envelopes: those of other classes would be left behind; leave Class empty", op, table.label(), o.Class)
 	case !op.op.until.IsZero() && time.Now().After(op.op.until):
 		return nil, fmt.Errorf("sweep: %s of table %s: the rebinding was to be over by %s: what still isn't rebound needs a new decision", op, table.label(), op.op.until.Format(time.DateOnly))
 	}

@@ -48,6 +48,7 @@ type column struct {
 	length   int64 // characters or bytes that it takes; 0 where it has no limit
 	computed bool
 	nulls    bool
+	cuts     bool // of a PostgreSQL type to which a cast shortens values, or that pads them
 }
 
 // A form says how a column's values are read, compared and written.
@@ -83,6 +84,7 @@ type target struct {
 	touched  []column // cells and then plain ones, each once: what is read and compared
 	plainAt  []int    // of each cell: where its plain column is in touched, or -1
 	indexAt  []int    // of each blind index that the operation writes: where its column is in touched
+	swapped  []column // touched, and then all else that a row must still hold as it was read when it is written
 	writes   []int    // which of touched are written
 	sets     []column // which others are set beside them
 	triggers bool
@@ -165,6 +167,9 @@ func (s *Sweeper) resolve(ctx context.Context, table *Table, op *operation) (*ta
 		if err != nil {
 			return fail(err)
 		}
+		if c.cuts {
+			return fail(fmt.Errorf("%w: column %s of the tenant is a %s, in which PostgreSQL pads values, so that a tenant has two names: make it text or varchar", ErrTable, c.name, c.typ))
+		}
 		t.tenant = &c
 	}
 	if err := t.sensitive(op, find); err != nil {
@@ -174,6 +179,9 @@ func (s *Sweeper) resolve(ctx context.Context, table *Table, op *operation) (*ta
 		c, err := find("what the operation sets", name)
 		if err != nil {
 			return fail(err)
+		}
+		if c.cuts && c.typ != "bpchar" {
+			return fail(fmt.Errorf("%w: column %s, which the operation sets, is a %s, to which PostgreSQL cuts values: make it text or varchar", ErrTable, c.name, c.typ))
 		}
 		if slices.ContainsFunc(t.key, func(k column) bool { return k.name == c.name }) {
 			return fail(fmt.Errorf("%w: column %s is part of the primary key, along which the sweep goes: change it by your own means first, and say in Rebinding.Was where the envelopes were bound", ErrTable, c.name))
@@ -187,9 +195,34 @@ func (s *Sweeper) resolve(ctx context.Context, table *Table, op *operation) (*ta
 		}
 		t.extras = append(t.extras, c)
 	}
+	t.watch()
 	slices.SortFunc(t.sets, func(a, b column) int { return strings.Compare(a.name, b.name) })
 	t.shape = t.describe()
 	return t, nil
+}
+
+// watch lists the columns on which a write depends beside those of the cells:
+// what its envelopes are bound to, what the operation is told, and what it sets.
+func (t *target) watch() {
+	t.swapped = slices.Clone(t.touched)
+	add := func(c *column) {
+		// Whole numbers in the key have one form. Other keys a collation may
+		// take for equal.
+		if c.form == formInt && slices.ContainsFunc(t.key, func(k column) bool { return k.name == c.name }) {
+			return
+		}
+		if !slices.ContainsFunc(t.swapped, func(other column) bool { return other.name == c.name }) {
+			t.swapped = append(t.swapped, *c)
+		}
+	}
+	if t.tenant != nil {
+		add(t.tenant)
+	}
+	for _, list := range [][]column{t.ids, t.extras, t.sets} {
+		for i := range list {
+			add(&list[i])
+		}
+	}
 }
 
 // noNulls refuses a key in which NULL can be: no comparison would come to such a
@@ -273,6 +306,11 @@ func (t *target) sensitive(op *operation, find func(what, name string) (column, 
 			}
 			t.indexAt, t.writes = append(t.indexAt, len(t.touched)), append(t.writes, len(t.touched))
 			t.touched = append(t.touched, c)
+		}
+	}
+	for i := range t.touched {
+		if c := &t.touched[i]; c.cuts {
+			return fmt.Errorf("%w: column %s is a %s, in which PostgreSQL pads values or cuts them, so that none could be compared or written safely: make it text or varchar", ErrTable, c.name, c.typ)
 		}
 	}
 	for _, at := range t.writes {

@@ -188,6 +188,10 @@ func (r *run) decide(ctx context.Context, b *batch, records []*record) error {
 		for n, at := range r.reader.indexAt {
 			changed = r.cell(b, c, &rows[i].Index[n], at) || changed
 		}
+		if len(r.op.sets) > 0 {
+			// A row moves as a whole or not at all.
+			changed = (changed || !r.reader.isSet(rec, false)) && !b.failed[rec.key.name()]
+		}
 		if changed {
 			b.changes = append(b.changes, c)
 		}

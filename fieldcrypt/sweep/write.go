@@ -105,7 +105,7 @@ func (w *writer) batch(ctx context.Context, q querier, changes []*change, outcom
 		return nil
 	case len(w.writes)+len(w.target.sets) == 0:
 		return errors.New("sweep: an operation that writes nothing was about to write")
-	case w.dialect == Postgres && len(changes) > 1:
+	case w.dialect == Postgres:
 		return w.batchPostgres(ctx, q, changes, outcomes)
 	case w.dialect == MariaDB && len(changes) > 1:
 		return w.batchMariaDB(ctx, q, changes, outcomes)
@@ -120,6 +120,12 @@ func (w *writer) batch(ctx context.Context, q querier, changes []*change, outcom
 
 // single writes one row.
 func (w *writer) single(ctx context.Context, q querier, c *change, o *outcome) error {
+	if w.dialect == Postgres { // the statement for many also tells whether each holds what was written
+		outcomes := make([]outcome, 1)
+		err := w.batchPostgres(ctx, q, []*change{c}, outcomes)
+		*o = outcomes[0]
+		return err
+	}
 	var sets, wheres []string
 	var args []any
 	for _, at := range w.writes {
@@ -135,8 +141,8 @@ func (w *writer) single(ctx context.Context, q querier, c *change, o *outcome) e
 		args = append(args, c.key[i])
 	}
 	if !w.hooks.NoSwap {
-		for i := range w.touched {
-			wheres = append(wheres, w.unchanged(&w.touched[i]))
+		for i := range w.swapped {
+			wheres = append(wheres, w.unchanged(&w.swapped[i]))
 			args = append(args, c.old[i])
 		}
 	}
@@ -183,6 +189,32 @@ func (w *writer) holds(now *record, c *change) bool {
 			return false
 		}
 	}
+	return w.isSet(now, true)
+}
+
+// isSet reports whether a row holds what the operation sets beside the cells.
+// Unsure is the answer for values that the database may give back in another way
+// of writing.
+func (r *reader) isSet(rec *record, unsure bool) bool {
+	for i := len(r.touched); i < len(r.swapped); i++ {
+		c := &r.swapped[i]
+		to, ok := r.sets[c.name]
+		if !ok {
+			continue
+		}
+		holds := rec.old[i]
+		plain := false
+		switch to.(type) {
+		case string, []byte, int, int64:
+			plain = c.form == formText || c.form == formBytes || r.dialect == SQLite
+		}
+		switch {
+		case holds == nil && to == nil, holds != nil && to != nil && textOf(holds) == textOf(to):
+		case holds != nil && to != nil && !plain && unsure:
+		default:
+			return false
+		}
+	}
 	return true
 }
 
@@ -225,7 +257,7 @@ func (w *writer) unchanged(c *column) string {
 		}
 		return name + " <=> ?"
 	}
-	return name + " IS ?"
+	return name + " COLLATE BINARY IS ?" // whatever the column's own collation takes for equal
 }
 
 // parameter is a placeholder for a column's new value.

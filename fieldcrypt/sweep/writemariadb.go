@@ -18,7 +18,7 @@ func (w *writer) batchMariaDB(ctx context.Context, q querier, changes []*change,
 		for at := range w.key {
 			m[fmt.Sprintf("k%d", at)] = hexOf(c.key[at])
 		}
-		for at := range w.touched {
+		for at := range w.swapped {
 			m[fmt.Sprintf("o%d", at)] = hexOf(c.old[at])
 		}
 		for _, at := range w.writes {
@@ -79,11 +79,11 @@ func (w *writer) statementMariaDB(document string) (string, []any) {
 		field(name)
 		joins = append(joins, "t."+quote(MariaDB, c.name)+" = "+unhexed(c, "v."+name))
 	}
-	for i := range w.touched {
+	for i := range w.swapped {
 		if w.hooks.NoSwap {
 			continue
 		}
-		c, name := &w.touched[i], fmt.Sprintf("o%d", i)
+		c, name := &w.swapped[i], fmt.Sprintf("o%d", i)
 		field(name)
 		column := "t." + quote(MariaDB, c.name)
 		switch c.form {

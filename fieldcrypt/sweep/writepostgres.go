@@ -85,8 +85,8 @@ func (w *writer) statementPostgres(changes []*change) (string, []any) {
 		wheres = append(wheres, "t."+quote(Postgres, c.name)+" = v."+name)
 		returns = append(returns, "CAST(t."+quote(Postgres, c.name)+" AS text)")
 	}
-	for i := range w.touched {
-		c := &w.touched[i]
+	for i := range w.swapped {
+		c := &w.swapped[i]
 		if w.hooks.NoSwap {
 			continue
 		}
@@ -98,7 +98,11 @@ func (w *writer) statementPostgres(changes []*change) (string, []any) {
 		c, name := &w.touched[i], fmt.Sprintf("n%d", i)
 		array(name, c.sent(), func(ch *change) any { return ch.new[i] })
 		sets = append(sets, quote(Postgres, c.name)+" = CAST(v."+name+" AS "+c.typ+")")
-		if c.form == formOther {
+		switch {
+		case c.rounds():
+			holds = append(holds, "t."+quote(Postgres, c.name)+" IS NOT DISTINCT FROM CAST(v."+name+" AS "+c.typ+")")
+			continue
+		case c.form == formOther:
 			holds = append(holds, "(t."+quote(Postgres, c.name)+" IS NULL) = (v."+name+" IS NULL)")
 			continue
 		}
@@ -113,6 +117,16 @@ func (w *writer) statementPostgres(changes []*change) (string, []any) {
 		" FROM unnest(" + strings.Join(arrays, ", ") + ") AS v(" + strings.Join(names, ", ") + ")" +
 		" WHERE " + strings.Join(wheres, " AND ") +
 		" RETURNING " + strings.Join(returns, ", ") + ", " + strings.Join(holds, " AND "), args
+}
+
+// rounds reports a type that has an equality and may be declared to keep less
+// than what is written, as numeric(10, 2) does.
+func (c *column) rounds() bool {
+	switch c.typ {
+	case "numeric", "timestamp without time zone", "timestamp with time zone", "time without time zone", "date", "boolean", "double precision":
+		return true
+	}
+	return false
 }
 
 // sent is the type that a column's values are sent as.
