@@ -100,7 +100,7 @@ func (c *compiler) wholeIndex(x *indexed) error {
 		return fmt.Errorf("the fields' names together: %w: give the index a name of its own with shared=", err)
 	}
 	x.ring, err = envelope.NewIndex(envelope.IndexSpec{
-		Field: field, Name: x.tagging.name(), Version: uint32(max(1, x.tagging.version)), //nolint:gosec // parseOption holds it to 31 bits
+		Field: field, Name: x.tagging.name(), Version: uint32(max(1, x.tagging.version)),
 		Bits: x.tagging.bits, Partitions: x.tagging.partitions,
 	})
 	return err

@@ -142,7 +142,7 @@ func (h *handle) makeIndex(ctx context.Context, w *work, j *indexing) error {
 	normalised, err := h.normalised(j.of, texts)
 	if err != nil {
 		j.made = BlindIndex{state: indexNull, err: err, made: true}
-		return nil
+		return nil //nolint:nilerr // the index says so, and the record can be written
 	}
 	tag, err := h.crypt.ring.AppendTag(ctx, nil, x.ring, j.scope, j.record, normalised)
 	clear(normalised)
@@ -228,7 +228,7 @@ func contentText(frame []byte) (string, error) {
 	return "", fmt.Errorf("a %s can't be indexed", t)
 }
 
-// ErrNotIndexed: a value has no normalised form, so that a blind index has no
+// ErrNotIndexed says that a value has no normalised form, so that a blind index has no
 // tag of it, and nothing can be looked up by it.
 var ErrNotIndexed = errors.New("fieldcrypt: the value has no form that the blind index's normaliser gives it")
 
@@ -249,7 +249,7 @@ func (h *handle) normalised(index int, texts []string) ([]byte, error) {
 		if len(texts) == 1 {
 			return []byte(x.tagging.part(normal)), nil
 		}
-		out = binary.BigEndian.AppendUint32(out, uint32(len(normal))) //nolint:gosec // a frame is shorter
+		out = binary.BigEndian.AppendUint32(out, uint32(len(normal)))
 		out = append(out, normal...)
 	}
 	return out, nil

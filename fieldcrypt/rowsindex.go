@@ -126,7 +126,7 @@ func (r *Rows) tag(ctx context.Context, cell *RowCell, index int, scope envelope
 	normalised, err := r.normalised(index, texts)
 	if err != nil { // it has no normalised form, and so no tag
 		cell.become(nil, dry)
-		return nil //nolint:nilerr // as above
+		return nil
 	}
 	defer clear(normalised)
 	form := func(tag []byte) any {
