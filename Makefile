@@ -39,7 +39,7 @@ test-scripts: ## that the servers are stopped however a run of tests ends
 	$(PYTHON) scripts/test_with_servers.py
 
 .PHONY: modules
-modules: ## build, vet and test each module by itself, as its users get it
+modules: ## build and vet each module by itself, as its users get it, and run its examples
 	$(PYTHON) scripts/modules.py check
 
 .PHONY: tidy
