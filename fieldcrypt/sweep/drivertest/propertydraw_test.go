@@ -215,7 +215,9 @@ func drawNormaliser(r *rand.Rand, f *drawnField) string {
 // schema is what the sample's module says.
 func (s *sample) schema() *fieldcrypt.Schema {
 	m := s.module
-	m.Indexes = s.indexes
+	if len(s.indexes) > 0 {
+		m.Indexes = s.indexes
+	}
 	for i := range s.fields {
 		m.Fields = append(m.Fields, s.fields[i].SchemaField)
 	}
@@ -242,6 +244,15 @@ func (s *sample) drawRecord(r *rand.Rand, row int) drawnRecord {
 		f := &s.fields[i]
 		if _, there := rec.members[f.steps[0]]; there || !f.inside() {
 			f.place(r, rec.members, f.steps)
+		}
+	}
+	// A record that has one of the fields of an index has all of them.
+	for _, x := range s.indexes {
+		for i := range s.fields {
+			f := &s.fields[i]
+			if _, there := rec.members[f.steps[0]]; !there && len(x.Of) > 1 && slices.Contains(x.Of, f.Name) {
+				rec.members[f.steps[0]] = nil
+			}
 		}
 	}
 	return rec
