@@ -171,26 +171,32 @@ func (b *Binding) checkPlace() error {
 	if len(b.Record) == 0 {
 		return malformed("%s: the record ID is empty: give the record an ID before it is sealed, or say that the field is unbound", b.Field)
 	}
-	if len(b.Record) > maxRecord {
-		return malformed("%s: the record ID is %d bytes, the limit is %d", b.Field, len(b.Record), maxRecord)
-	}
-	if !validText([]byte(b.Record)) {
-		return malformed("%s: the record ID is not UTF-8", b.Field)
+	if fault := recordFault(b.Record); fault != "" {
+		return malformed("%s: %s", b.Field, fault)
 	}
 	return nil
 }
 
 // checkRecordID is checkPlace for a record ID without a binding.
 func checkRecordID(record string) error {
-	switch {
-	case record == "":
+	if record == "" {
 		return malformed("the record ID is empty: give the record an ID before it is written")
-	case len(record) > maxRecord:
-		return malformed("the record ID is %d bytes, the limit is %d", len(record), maxRecord)
-	case !validText([]byte(record)):
-		return malformed("the record ID is not UTF-8")
+	}
+	if fault := recordFault(record); fault != "" {
+		return malformed("%s", fault)
 	}
 	return nil
+}
+
+// recordFault says what is wrong with a record ID that isn't empty, or nothing.
+func recordFault(record string) string {
+	switch {
+	case len(record) > maxRecord:
+		return fmt.Sprintf("the record ID is %d bytes, the limit is %d", len(record), maxRecord)
+	case !validText([]byte(record)):
+		return "the record ID is not UTF-8"
+	}
+	return ""
 }
 
 const (

@@ -191,13 +191,7 @@ func checkDeterministicFrame(frame []byte) error {
 }
 
 func (r *KeyRing) checkOpenDeterministic(ctx context.Context, b *Binding, envelope []byte, h *header) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if b == nil {
-		return errNoBinding
-	}
-	if err := b.checkPlace(); err != nil {
+	if err := checkCall(ctx, b); err != nil {
 		return err
 	}
 	if !b.Unbound {

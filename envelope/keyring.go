@@ -279,14 +279,19 @@ func (s *scratch) opens(b *Binding, h *header) bool {
 
 var errNoBinding = malformed("the binding is nil: an envelope belongs to a place")
 
-func checkSeal(ctx context.Context, b *Binding, frame []byte) error {
+// checkCall checks what every call brings.
+func checkCall(ctx context.Context, b *Binding) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	if b == nil {
 		return errNoBinding
 	}
-	if err := b.checkPlace(); err != nil {
+	return b.checkPlace()
+}
+
+func checkSeal(ctx context.Context, b *Binding, frame []byte) error {
+	if err := checkCall(ctx, b); err != nil {
 		return err
 	}
 	if len(frame) > MaxFrame {
@@ -299,13 +304,7 @@ func checkSeal(ctx context.Context, b *Binding, frame []byte) error {
 }
 
 func (r *KeyRing) checkOpen(ctx context.Context, b *Binding, envelope []byte, h *header) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if b == nil {
-		return errNoBinding
-	}
-	if err := b.checkPlace(); err != nil {
+	if err := checkCall(ctx, b); err != nil {
 		return err
 	}
 	if err := h.parse(envelope); err != nil {

@@ -106,18 +106,15 @@ func (h *handle) ddl(d Dialect, table string) (string, error) {
 	for _, c := range columns {
 		fmt.Fprintf(&b, "ALTER TABLE %s ADD COLUMN %s;\n", quoted, c)
 	}
-	for i := range h.plan.indexes {
-		x := &h.plan.indexes[i]
-		for _, c := range columns {
-			if c.Name != x.column {
-				continue
-			}
-			statement, err := c.IndexDDL(table)
-			if err != nil {
-				return "", err
-			}
-			b.WriteString(statement + "\n")
+	for _, c := range columns {
+		if !c.Index {
+			continue
 		}
+		statement, err := c.IndexDDL(table)
+		if err != nil {
+			return "", err
+		}
+		b.WriteString(statement + "\n")
 	}
 	return b.String(), nil
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -37,8 +36,7 @@ type indexing struct {
 }
 
 // gatherIndexes notes the blind indexes of a record whose values were gathered.
-// Its indexed values are w.sources from one on.
-// A record that is a map may have some of its members only, as for an UPDATE of
+// Its indexed values are w.sources from one on. A record that is a map may have some of its members only, as for an UPDATE of
 // these: has says which fields it has, and is nil for a struct, which has all.
 func (h *handle) gatherIndexes(w *work, row, first int, has func(field int) bool, target func(*indexed) (*BlindIndex, map[string]any)) error {
 	for i := range h.plan.indexes {
@@ -48,11 +46,16 @@ func (h *handle) gatherIndexes(w *work, row, first int, has func(field int) bool
 			continue // behind a pointer that is nil, as its fields are
 		}
 		if has != nil {
-			there := slices.DeleteFunc(slices.Clone(x.fields), func(f int) bool { return !has(f) })
+			there := 0
+			for _, f := range x.fields {
+				if has(f) {
+					there++
+				}
+			}
 			switch {
-			case len(there) == 0:
+			case there == 0:
 				continue // the index of what isn't written stays as it is
-			case len(there) < len(x.fields):
+			case there < len(x.fields):
 				return h.failed(row, x.goName, fmt.Errorf("the record has some of the index's fields (%s) and not all: set them all, also to nil, or leave all out", x.label))
 			}
 		}
@@ -68,8 +71,7 @@ func (h *handle) gatherIndexes(w *work, row, first int, has func(field int) bool
 		if len(job.from) < len(x.fields) { // a part is null
 			job.from = nil
 		} else {
-			job.scope = envelope.Scope{Tenant: w.at.tenant, Class: h.plan.classes[x.class]}
-			job.record = w.at.id
+			job.scope, job.record = h.scope(w.at.tenant, x.class), w.at.id
 		}
 		w.indexes = append(w.indexes, job)
 	}
@@ -92,19 +94,24 @@ func (h *handle) makeIndexes(ctx context.Context, w *work) error {
 	return nil
 }
 
-// loadsAtOnce bounds how many index keys one call fetches in parallel.
+// loadsAtOnce bounds how many scopes' keys one call asks for in parallel.
 const loadsAtOnce = 16
 
-// warmIndexes fetches the index keys of several scopes in parallel.
+// warmIndexes fetches the index keys of several scopes in parallel. One needs no
+// help, and no map.
 func (h *handle) warmIndexes(ctx context.Context, w *work) error {
-	scopes := map[envelope.Scope]int{}
+	var scopes map[envelope.Scope]int
+	first := -1
 	for i := range w.indexes {
-		if j := &w.indexes[i]; len(j.from) > 0 {
+		switch j := &w.indexes[i]; {
+		case len(j.from) == 0:
+		case first < 0:
+			first = i
+		case scopes != nil:
 			scopes[j.scope] = i
+		case j.scope != w.indexes[first].scope:
+			scopes = map[envelope.Scope]int{w.indexes[first].scope: first, j.scope: i}
 		}
-	}
-	if len(scopes) < 2 {
-		return nil
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(loadsAtOnce)
@@ -193,15 +200,8 @@ func (s *source) text(w *work) (text string, known bool, err error) {
 		text, err = contentText(w.open.cells[s.open].Frame)
 		return text, true, err
 	}
-	if now := s.value.current(); now != statePlain && now != stateOpened {
-		return "", false, nil
-	}
-	frame, err := s.value.appendFrame(nil)
-	if err == nil {
-		text, err = contentText(frame)
-	}
-	clear(frame)
-	return text, true, err
+	text, known = contentOf(s.value)
+	return text, known, nil
 }
 
 // contentText returns the content of a frame as text: what its type's String
@@ -228,8 +228,8 @@ func contentText(frame []byte) (string, error) {
 	return "", fmt.Errorf("a %s can't be indexed", t)
 }
 
-// ErrNotIndexed says that a value has no normalised form, so that a blind index has no
-// tag of it, and nothing can be looked up by it.
+// ErrNotIndexed says that a value has no normalised form, so that a blind index
+// has no tag of it, and nothing can be looked up by it.
 var ErrNotIndexed = errors.New("fieldcrypt: the value has no form that the blind index's normaliser gives it")
 
 // normalised returns the bytes that an index has the tags of: of one text for

@@ -85,7 +85,7 @@ func (part *idPart) of(record unsafe.Pointer) (string, error) {
 func (h *handle) originFor(at *place, class int) *origin {
 	if at.origins[class] == nil {
 		o := &origin{
-			scope:   envelope.Scope{Tenant: at.tenant, Class: h.plan.classes[class]},
+			scope:   h.scope(at.tenant, class),
 			record:  at.id,
 			unbound: h.plan.unbound,
 			crypt:   h.crypt.id,
@@ -96,6 +96,10 @@ func (h *handle) originFor(at *place, class int) *origin {
 		at.origins[class] = o
 	}
 	return at.origins[class]
+}
+
+func (h *handle) scope(tenant string, class int) envelope.Scope {
+	return envelope.Scope{Tenant: tenant, Class: h.plan.classes[class]}
 }
 
 // holds reports whether a value that was sealed for o belongs to the record

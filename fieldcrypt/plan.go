@@ -26,8 +26,6 @@ type plan struct {
 	classes []string // what marked.class counts in
 	loose   []bool   // of classes: those of deterministic fields, which are bound to no record
 
-	tenantName string // of the tenant field, as the program writes it
-
 	names map[string]struct{} // of fields, as "Module.field"
 }
 
@@ -231,7 +229,7 @@ func (c *compiler) tenantField(f reflect.StructField, at address, goName string,
 	case c.tenant != nil:
 		return c.fail(goName, "a second tenant: a record belongs to one")
 	}
-	c.tenant, c.owner, c.tenantName = &at, snakeCase(f.Name), goName
+	c.tenant, c.owner = &at, snakeCase(f.Name)
 	return nil
 }
 

@@ -89,9 +89,7 @@ func (r *Records[T]) Rows() *Rows {
 	for _, id := range p.ids {
 		rows.ids = append(rows.ids, rowID{columnOf(id.goName), id.form})
 	}
-	if p.tenant != nil {
-		rows.tenants = columnOf(p.tenantName)
-	}
+	rows.tenants = p.owner
 	for i := range p.fields {
 		m := &p.fields[i]
 		rows.columns = append(rows.columns, rowColumn{
@@ -123,7 +121,7 @@ func (m *Maps) Rows() *Rows {
 	for _, id := range m.module.ids {
 		rows.ids = append(rows.ids, rowID{id, idOfAny})
 	}
-	rows.tenants = m.module.tenant
+	rows.tenants = h.plan.owner
 	documents := map[string]int{}
 	for i := range m.module.fields {
 		f, where := &m.module.fields[i], m.module.paths[i]

@@ -78,5 +78,5 @@ func (r *Rows) scopeOf(row *Row, column *rowColumn) Scope {
 	if m == nil {
 		m = column.fields[0]
 	}
-	return Scope{Tenant: r.place(row).tenant, Class: r.plan.classes[m.class]}
+	return r.scope(r.place(row).tenant, m.class)
 }

@@ -252,9 +252,6 @@ type activeKey struct {
 	err error
 }
 
-// keysAtOnce bounds how many scopes' keys one call asks for in parallel.
-const keysAtOnce = 16
-
 // activeKeys finds the active key of each scope of the parts, once.
 func (r *Rows) activeKeys(ctx context.Context, w *rowWork, class string) map[envelope.Scope]activeKey {
 	keys := map[envelope.Scope]activeKey{}
@@ -265,7 +262,7 @@ func (r *Rows) activeKeys(ctx context.Context, w *rowWork, class string) map[env
 	}
 	var mu sync.Mutex
 	var g errgroup.Group
-	g.SetLimit(keysAtOnce)
+	g.SetLimit(loadsAtOnce)
 	scopes := make([]envelope.Scope, 0, len(keys))
 	for scope := range keys {
 		scopes = append(scopes, scope)

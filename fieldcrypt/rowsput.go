@@ -2,7 +2,6 @@ package fieldcrypt
 
 import (
 	"bytes"
-	"fmt"
 
 	"github.com/fieldcrypt/fieldcrypt-go/envelope"
 )
@@ -25,8 +24,7 @@ func (b *rowBox) fail(err error) {
 	}
 }
 
-// parseCell reads a cell of JSON. An object that has a member twice is refused:
-// one of the two would be lost.
+// parseCell reads a cell of JSON.
 func parseCell(content any) (any, error) {
 	var text []byte
 	switch content := content.(type) {
@@ -37,11 +35,7 @@ func parseCell(content any) (any, error) {
 	default:
 		return nil, errDocument
 	}
-	tree, err := parseTree(text)
-	if err == nil && twice(text) {
-		err = fmt.Errorf("%w: a member comes twice in one object, and one of the two would be lost: correct the row", errDocument)
-	}
-	return tree, err
+	return parseTree(text)
 }
 
 // finish brings what became of the boxes' parts into their cells.

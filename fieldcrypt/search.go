@@ -255,7 +255,7 @@ func (s *search) frames(value any) ([][]byte, error) {
 	frames := make([][]byte, len(parts))
 	for i, part := range parts {
 		m := &s.plan.fields[s.fields[i]]
-		v, err := kindNames[strings.ToLower(m.typ().String())].take(part)
+		v, err := m.kindOf().take(part)
 		if err != nil {
 			return frames, fmt.Errorf("%s is a %s, and the value a %T that can't be one", m.label, strings.ToLower(m.typ().String()), part)
 		}
@@ -355,10 +355,6 @@ func (q *query) addExact(ctx context.Context, frame []byte) error {
 		q.columns[0].args = append(q.columns[0].args, string(text))
 	}
 	return nil
-}
-
-func (h *handle) scope(tenant string, class int) envelope.Scope {
-	return envelope.Scope{Tenant: tenant, Class: h.plan.classes[class]}
 }
 
 // fits refuses a part of a value that is longer or shorter than those that an

@@ -198,14 +198,7 @@ func (t *tag) parseMark(word string) error {
 		t.mark, t.name = markCustom, prefix
 		name = prefix + "x"
 	}
-	if err := checkTagName("module", module); err != nil {
-		return err
-	}
-	if err := checkTagName("field", name); err != nil {
-		return err
-	}
-	_, err := envelope.NewField(module, name)
-	return err
+	return checkLabel(module + "." + name)
 }
 
 func (t *tag) parseOption(option string) error {
