@@ -3,14 +3,13 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"strings"
 	"time"
 
 	"github.com/fieldcrypt/fieldcrypt-go/envelope"
+	"github.com/fieldcrypt/fieldcrypt-go/internal/sqlconn"
 )
 
 const (
@@ -29,12 +28,6 @@ const (
 	// staleAttempts is how many dead connections in a row are passed over.
 	staleAttempts = 4
 )
-
-// A querier is a connection or a transaction.
-type querier interface {
-	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-}
 
 // run does one piece of work on a connection of its own, again if the database
 // asks for that, and says in its errors what was attempted.
@@ -179,54 +172,6 @@ func (s *Store) watchPool(waiting context.Context, cancel context.CancelCauseFun
 }
 
 // transact runs work in a transaction on c. It is never the caller's.
-func (s *Store) transact(ctx context.Context, c *sql.Conn, work func(q querier) error) error {
-	if s.dialect == SQLite {
-		return immediate(ctx, c, work)
-	}
-	opts := &sql.TxOptions{}
-	if s.dialect == Postgres {
-		opts.Isolation = sql.LevelReadCommitted // whatever the connection's default is
-	}
-	tx, err := c.BeginTx(ctx, opts)
-	if err != nil {
-		return err
-	}
-	defer tx.Rollback()
-	if err := work(tx); err != nil {
-		return err
-	}
-	return tx.Commit()
-}
-
-// immediate runs work in a transaction of SQLite that takes the right to write
-// when it begins. One that takes it later, as database/sql begins them, fails
-// if another wrote in between.
-func immediate(ctx context.Context, c *sql.Conn, work func(q querier) error) error {
-	if _, err := c.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
-		if ended(err) || ctx.Err() != nil {
-			rollback(ctx, c) // it may have begun
-		}
-		return err
-	}
-	err := work(c)
-	if err == nil {
-		_, err = c.ExecContext(ctx, "COMMIT")
-	}
-	if err != nil {
-		rollback(ctx, c)
-	}
-	return err
-}
-
-// rollback ends a transaction, if there still is one, even when ctx has ended. A
-// connection on which that fails doesn't go back to the pool.
-func rollback(ctx context.Context, c *sql.Conn) {
-	_, err := c.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
-	if err != nil && !strings.Contains(err.Error(), "no transaction is active") {
-		discard(c)
-	}
-}
-
-func discard(c *sql.Conn) {
-	_ = c.Raw(func(any) error { return driver.ErrBadConn })
+func (s *Store) transact(ctx context.Context, c *sql.Conn, work func(q sqlconn.Querier) error) error {
+	return sqlconn.Transact(ctx, c, sqlconn.Dialect(s.dialect), work)
 }

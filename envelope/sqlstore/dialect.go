@@ -67,16 +67,3 @@ func (d Dialect) bind(query string) string {
 	}
 	return b.String()
 }
-
-// clock is the database's time in microseconds since 1970, whatever the time
-// zone of the connection.
-func (d Dialect) clock() string {
-	switch d {
-	case Postgres:
-		return "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)"
-	case MariaDB:
-		return "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))"
-	}
-	// A Julian day number counts milliseconds without loss.
-	return "CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER) * 1000"
-}

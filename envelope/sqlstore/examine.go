@@ -10,6 +10,7 @@ import (
 
 	"github.com/fieldcrypt/fieldcrypt-go/envelope"
 	"github.com/fieldcrypt/fieldcrypt-go/internal/examine"
+	"github.com/fieldcrypt/fieldcrypt-go/internal/sqlconn"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider"
 )
 
@@ -65,7 +66,7 @@ func (s *Store) examineClock(ctx context.Context) []kmsprovider.Finding {
 	var sent, received time.Time
 	err := s.run(ctx, s.db, operation{"asking for the time", s}, func(c *sql.Conn) error {
 		sent = time.Now() // once there is a connection
-		err := each(ctx, c, "SELECT "+s.dialect.clock(), nil, func(scan func(...any) error) error { return scan(&micros) })
+		err := sqlconn.Each(ctx, c, "SELECT "+sqlconn.Clock(sqlconn.Dialect(s.dialect)), nil, func(scan func(...any) error) error { return scan(&micros) })
 		received = time.Now()
 		return err
 	})
@@ -109,7 +110,7 @@ var errNotTold = errors.New("the database doesn't tell whether the connection is
 func (s *Store) tlsOf(ctx context.Context, c *sql.Conn) (version string, local bool, err error) {
 	told := false
 	ask := func(query string, to ...any) error {
-		return each(ctx, c, query, nil, func(scan func(...any) error) error {
+		return sqlconn.Each(ctx, c, query, nil, func(scan func(...any) error) error {
 			told = true
 			return scan(to...)
 		})

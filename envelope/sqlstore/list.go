@@ -5,6 +5,7 @@ import (
 	"database/sql"
 
 	"github.com/fieldcrypt/fieldcrypt-go/envelope"
+	"github.com/fieldcrypt/fieldcrypt-go/internal/sqlconn"
 )
 
 // statesAtOnce is how many keys one query asks for. SQLite takes a thousand
@@ -43,7 +44,7 @@ func (s *Store) States(ctx context.Context, keys []envelope.KeyName) ([]envelope
 func (s *Store) someStates(ctx context.Context, keys []envelope.KeyName, found map[envelope.KeyName]envelope.State) error {
 	query, args := s.states(keys)
 	return s.run(ctx, s.db, operation{"States", nil}, func(c *sql.Conn) error {
-		return each(ctx, c, query, args, func(scan func(...any) error) error {
+		return sqlconn.Each(ctx, c, query, args, func(scan func(...any) error) error {
 			var r row
 			if err := scan(&r.tenant, &r.class, &r.purpose, &r.id, &r.state); err != nil {
 				return r.malformed("%v", err)

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"path"
 	"strings"
+
+	"github.com/fieldcrypt/fieldcrypt-go/internal/sqlconn"
 )
 
 // migrations holds, for each dialect, the table of versions and what makes each
@@ -121,7 +123,7 @@ type state struct {
 	begun    map[int]bool // versions that were not finished
 }
 
-func (s *Store) inspect(ctx context.Context, q querier) (state, error) {
+func (s *Store) inspect(ctx context.Context, q sqlconn.Querier) (state, error) {
 	found := state{tables: map[string]bool{}, begun: map[int]bool{}}
 	for _, suffix := range []string{"", claimsSuffix, versionSuffix} {
 		there, err := s.hasTable(ctx, q, suffix)
@@ -135,7 +137,7 @@ func (s *Store) inspect(ctx context.Context, q querier) (state, error) {
 	if !found.tables[versionSuffix] {
 		return found, nil
 	}
-	err := each(ctx, q, "SELECT version, needs, finished FROM "+s.version(), nil, func(scan func(...any) error) error {
+	err := sqlconn.Each(ctx, q, "SELECT version, needs, finished FROM "+s.version(), nil, func(scan func(...any) error) error {
 		var version, needs, finished int
 		if err := scan(&version, &needs, &finished); err != nil {
 			return err
@@ -151,7 +153,7 @@ func (s *Store) inspect(ctx context.Context, q querier) (state, error) {
 	return found, err
 }
 
-func (s *Store) hasTable(ctx context.Context, q querier, suffix string) (bool, error) {
+func (s *Store) hasTable(ctx context.Context, q sqlconn.Querier, suffix string) (bool, error) {
 	var query string
 	var args []any
 	switch s.dialect {
@@ -164,7 +166,7 @@ func (s *Store) hasTable(ctx context.Context, q querier, suffix string) (bool, e
 		query, args = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ? COLLATE NOCASE", []any{s.table + suffix}
 	}
 	var n int
-	err := each(ctx, q, query, args, func(scan func(...any) error) error { return scan(&n) })
+	err := sqlconn.Each(ctx, q, query, args, func(scan func(...any) error) error { return scan(&n) })
 	return n > 0, err
 }
 
@@ -199,12 +201,12 @@ func (f state) fault(s *Store) error {
 }
 
 // complete fails if a column is missing.
-func (s *Store) complete(ctx context.Context, q querier) error {
+func (s *Store) complete(ctx context.Context, q sqlconn.Querier) error {
 	for _, query := range []string{
 		"SELECT " + columns + ", taken, revision FROM " + s.keys() + " WHERE 1 = 0",
 		"SELECT tenant, class, purpose, holder, until FROM " + s.claims() + " WHERE 1 = 0",
 	} {
-		err := each(ctx, q, query, nil, func(func(...any) error) error { return nil })
+		err := sqlconn.Each(ctx, q, query, nil, func(func(...any) error) error { return nil })
 		if err != nil && kindOf(err) == other && ctx.Err() == nil {
 			return fmt.Errorf("%w: a column is missing: %w", ErrHalfMigrated, err)
 		}
@@ -221,7 +223,7 @@ func (s *Store) migrate(ctx context.Context) error {
 		if err != nil || found.made() || found.needs > current() {
 			return err // Check says what is wrong
 		}
-		return s.locked(ctx, c, func(q querier) error {
+		return s.locked(ctx, c, func(q sqlconn.Querier) error {
 			// Another process may have been faster.
 			found, err := s.inspect(ctx, q)
 			if err != nil || found.made() || found.needs > current() {
@@ -238,11 +240,11 @@ func (s *Store) migrate(ctx context.Context) error {
 
 // locked runs work while no other process migrates the same tables: in a
 // transaction, save in MariaDB, where such statements end one.
-func (s *Store) locked(ctx context.Context, c *sql.Conn, work func(q querier) error) error {
+func (s *Store) locked(ctx context.Context, c *sql.Conn, work func(q sqlconn.Querier) error) error {
 	if s.dialect == MariaDB {
 		return s.namedLock(ctx, c, work)
 	}
-	return s.transact(ctx, c, func(q querier) error {
+	return s.transact(ctx, c, func(q sqlconn.Querier) error {
 		if s.dialect == Postgres {
 			if _, err := q.ExecContext(ctx, "SELECT pg_advisory_xact_lock($1)", s.lockNumber()); err != nil {
 				return err
@@ -254,12 +256,12 @@ func (s *Store) locked(ctx context.Context, c *sql.Conn, work func(q querier) er
 
 // namedLock holds a lock of MariaDB's, which ends with the connection if the
 // process dies.
-func (s *Store) namedLock(ctx context.Context, c *sql.Conn, work func(q querier) error) error {
+func (s *Store) namedLock(ctx context.Context, c *sql.Conn, work func(q sqlconn.Querier) error) error {
 	sum := s.lock()
 	args := []any{"fieldcrypt " + hex.EncodeToString(sum[:16])}
 	for got := int64(0); got != 1; {
 		var answer sql.NullInt64
-		err := each(ctx, c, "SELECT GET_LOCK(CONCAT(?, COALESCE(CRC32(DATABASE()), '')), 10)", args,
+		err := sqlconn.Each(ctx, c, "SELECT GET_LOCK(CONCAT(?, COALESCE(CRC32(DATABASE()), '')), 10)", args,
 			func(scan func(...any) error) error { return scan(&answer) })
 		if err != nil {
 			return err
@@ -270,16 +272,16 @@ func (s *Store) namedLock(ctx context.Context, c *sql.Conn, work func(q querier)
 		got = answer.Int64
 	}
 	err := work(c)
-	release := each(context.WithoutCancel(ctx), c, "SELECT RELEASE_LOCK(CONCAT(?, COALESCE(CRC32(DATABASE()), '')))", args,
+	release := sqlconn.Each(context.WithoutCancel(ctx), c, "SELECT RELEASE_LOCK(CONCAT(?, COALESCE(CRC32(DATABASE()), '')))", args,
 		func(func(...any) error) error { return nil })
 	if release != nil {
-		discard(c)
+		sqlconn.Discard(c)
 	}
 	return err
 }
 
 // apply runs the migrations that were not finished.
-func (s *Store) apply(ctx context.Context, q querier, found state) error {
+func (s *Store) apply(ctx context.Context, q sqlconn.Querier, found state) error {
 	run := func(queries ...string) error {
 		for _, query := range queries {
 			if _, err := q.ExecContext(ctx, query); err != nil {
@@ -342,7 +344,7 @@ func whichDialect(ctx context.Context, c *sql.Conn, expected Dialect) (Dialect, 
 	var first error
 	for _, query := range queries {
 		var version string
-		err := each(ctx, c, query, nil, func(scan func(...any) error) error { return scan(&version) })
+		err := sqlconn.Each(ctx, c, query, nil, func(scan func(...any) error) error { return scan(&version) })
 		switch {
 		case err != nil && (kindOf(err) != other || ctx.Err() != nil):
 			return 0, "", err

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+
+	"github.com/fieldcrypt/fieldcrypt-go/internal/sqlconn"
 )
 
 // DefaultTable is the name of the table of keys.
@@ -101,7 +103,7 @@ func (n names) fill(query string) string {
 		"{claims}", n.claims(),
 		"{version}", n.version(),
 		"{active}", n.dialect.quote(n.table+activeSuffix),
-		"{now}", n.dialect.clock(),
+		"{now}", sqlconn.Clock(sqlconn.Dialect(n.dialect)),
 	).Replace(query)
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/fieldcrypt/fieldcrypt-go/envelope"
+	"github.com/fieldcrypt/fieldcrypt-go/internal/sqlconn"
 )
 
 var (
@@ -159,9 +160,9 @@ func (s *Store) one(ctx context.Context, db *sql.DB, what operation, query strin
 }
 
 // records reads all that a query for columns answers.
-func records(ctx context.Context, q querier, query string, args []any) ([]envelope.Record, error) {
+func records(ctx context.Context, q sqlconn.Querier, query string, args []any) ([]envelope.Record, error) {
 	var all []envelope.Record
-	err := each(ctx, q, query, args, func(scan func(...any) error) error {
+	err := sqlconn.Each(ctx, q, query, args, func(scan func(...any) error) error {
 		var r row
 		if err := scan(r.fields()...); err != nil {
 			return r.malformed("%v", err)
@@ -171,22 +172,4 @@ func records(ctx context.Context, q querier, query string, args []any) ([]envelo
 		return err
 	})
 	return all, err
-}
-
-// each calls take for every row that a query answers.
-func each(ctx context.Context, q querier, query string, args []any, take func(scan func(...any) error) error) error {
-	rows, err := q.QueryContext(ctx, query, args...)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := take(rows.Scan); err != nil {
-			return err
-		}
-	}
-	if err := rows.Err(); err != nil {
-		return err
-	}
-	return rows.Close()
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/fieldcrypt/fieldcrypt-go/envelope"
+	"github.com/fieldcrypt/fieldcrypt-go/internal/sqlconn"
 )
 
 // Claim implements [envelope.KeyStore]. Its clock is the database's, which all
@@ -44,7 +45,7 @@ func (s *Store) claim(ctx context.Context, c *sql.Conn, p place, holder []byte, 
 }
 
 // affected runs a statement and answers how many rows it changed.
-func affected(ctx context.Context, q querier, query string, args []any) (int64, error) {
+func affected(ctx context.Context, q sqlconn.Querier, query string, args []any) (int64, error) {
 	done, err := q.ExecContext(ctx, query, args...)
 	if err != nil {
 		return 0, err
@@ -74,7 +75,7 @@ func (s *Store) Activate(ctx context.Context, rec envelope.Record, previous enve
 		if previous == (envelope.KeyID{}) {
 			return s.insert(ctx, c, &rec, p, envelope.StateActive)
 		}
-		return s.transact(ctx, c, func(q querier) error {
+		return s.transact(ctx, c, func(q sqlconn.Querier) error {
 			n, err := affected(ctx, q, s.query.retire, p.key(previous))
 			switch {
 			case err != nil:
@@ -112,7 +113,7 @@ func (s *Store) store(ctx context.Context, method string, p place, rec *envelope
 
 // insert stores a record in a state. The unique indexes decide whether it may:
 // that of names, and that of active keys.
-func (s *Store) insert(ctx context.Context, q querier, rec *envelope.Record, p place, state envelope.State) error {
+func (s *Store) insert(ctx context.Context, q sqlconn.Querier, rec *envelope.Record, p place, state envelope.State) error {
 	n, err := affected(ctx, q, s.query.insert, inserted(rec, p, state))
 	if kindOf(err) == duplicate || err == nil && n == 0 {
 		return envelope.ErrConflict
@@ -130,7 +131,7 @@ func (s *Store) Lease(ctx context.Context, scope envelope.Scope, purpose envelop
 		return 0, 0, envelope.ErrKeyNotFound
 	}
 	err = s.run(ctx, s.db, operation{"Lease", p.name(id)}, func(c *sql.Conn) error {
-		return s.transact(ctx, c, func(q querier) (err error) {
+		return s.transact(ctx, c, func(q sqlconn.Querier) (err error) {
 			granted, left, err = s.lease(ctx, q, p, id, n)
 			return err
 		})
@@ -142,11 +143,11 @@ func (s *Store) Lease(ctx context.Context, scope envelope.Scope, purpose envelop
 }
 
 // lease takes messages of a key whose row is locked.
-func (s *Store) lease(ctx context.Context, q querier, p place, id envelope.KeyID, n uint64) (granted, left uint64, err error) {
+func (s *Store) lease(ctx context.Context, q sqlconn.Querier, p place, id envelope.KeyID, n uint64) (granted, left uint64, err error) {
 	var state string
 	var budget, taken int64
 	found := false
-	err = each(ctx, q, s.query.lock, p.key(id), func(scan func(...any) error) error {
+	err = sqlconn.Each(ctx, q, s.query.lock, p.key(id), func(scan func(...any) error) error {
 		found = true
 		if err := scan(&state, &budget, &taken); err != nil {
 			return malformed("the record of %s: %v", p.name(id), err)
@@ -224,7 +225,7 @@ func (s *Store) update(ctx context.Context, c *sql.Conn, p place, old, rec *enve
 		}
 	}
 	found := false
-	err := each(ctx, c, s.query.exists, p.key(old.KeyID), func(func(...any) error) error {
+	err := sqlconn.Each(ctx, c, s.query.exists, p.key(old.KeyID), func(func(...any) error) error {
 		found = true
 		return nil
 	})
@@ -250,7 +251,7 @@ func emptyWAL(ctx context.Context, c *sql.Conn) {
 // the function it returns is called.
 func secureDelete(ctx context.Context, c *sql.Conn) (restore func()) {
 	before := int64(-1)
-	_ = each(ctx, c, "PRAGMA secure_delete", nil, func(scan func(...any) error) error { return scan(&before) })
+	_ = sqlconn.Each(ctx, c, "PRAGMA secure_delete", nil, func(scan func(...any) error) error { return scan(&before) })
 	if before < 0 || before == 1 {
 		return func() {}
 	}
@@ -265,5 +266,5 @@ func secureDelete(ctx context.Context, c *sql.Conn) (restore func()) {
 }
 
 func pragma(ctx context.Context, c *sql.Conn, text string) error {
-	return each(ctx, c, "PRAGMA "+text, nil, func(func(...any) error) error { return nil })
+	return sqlconn.Each(ctx, c, "PRAGMA "+text, nil, func(func(...any) error) error { return nil })
 }

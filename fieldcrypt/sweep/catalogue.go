@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/fieldcrypt/fieldcrypt-go/internal/sqlconn"
 	"github.com/fieldcrypt/fieldcrypt-go/internal/sqlerr"
 )
 
@@ -34,36 +35,12 @@ func noTable(err error) error {
 	return fmt.Errorf("%w: there is no such table: %w", ErrTable, err)
 }
 
-// each calls take for every row of a query.
-func each(ctx context.Context, q querier, query string, args []any, take func(scan func(...any) error) error) error {
-	rows, err := q.QueryContext(ctx, query, args...)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := take(rows.Scan); err != nil {
-			return err
-		}
-	}
-	if err := rows.Err(); err != nil {
-		return err
-	}
-	return rows.Close()
-}
-
-// A querier is a pool, a connection or a transaction.
-type querier interface {
-	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-}
-
 func (s *Sweeper) inspectPostgres(ctx context.Context, t *Table) (*relation, error) {
 	rel := &relation{}
 	var oid int64
 	var kind string
 	var hidden bool
-	err := each(ctx, s.db, `SELECT c.oid::bigint, c.relkind::text, c.reltuples::bigint, row_security_active(c.oid),
+	err := sqlconn.Each(ctx, s.db, `SELECT c.oid::bigint, c.relkind::text, c.reltuples::bigint, row_security_active(c.oid),
 		EXISTS (SELECT 1 FROM pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal)
 		FROM pg_class c WHERE c.oid = to_regclass($1)`, []any{qualified(Postgres, t.Schema, t.Name)},
 		func(scan func(...any) error) error { return scan(&oid, &kind, &rel.rows, &hidden, &rel.triggers) })
@@ -77,7 +54,7 @@ func (s *Sweeper) inspectPostgres(ctx context.Context, t *Table) (*relation, err
 	case hidden:
 		return nil, fmt.Errorf("%w: row-level security hides rows of it from this role: sweep with one that has BYPASSRLS, or the sweep would leave rows out without knowing", ErrTable)
 	}
-	err = each(ctx, s.db, `SELECT a.attname,
+	err = sqlconn.Each(ctx, s.db, `SELECT a.attname,
 		CASE WHEN t.oid = 'bpchar'::regtype THEN 'bpchar' ELSE format_type(a.atttypid, NULL) END, -- "character" is character(1), to which a cast cuts
 		CASE WHEN t.typtype = 'd' AND t.typbasetype IN ('bpchar'::regtype, 'bit'::regtype, 'name'::regtype, '"char"'::regtype) THEN (SELECT b.typname FROM pg_type b WHERE b.oid = t.typbasetype) ELSE t.typname END,
 		CASE WHEN a.atttypid IN ('varchar'::regtype, 'bpchar'::regtype) THEN greatest(a.atttypmod - 4, 0) ELSE 0 END,
@@ -113,7 +90,7 @@ func (s *Sweeper) inspectPostgres(ctx context.Context, t *Table) (*relation, err
 	if err != nil {
 		return nil, err
 	}
-	return rel, each(ctx, s.db, `SELECT a.attname FROM pg_index i CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, at)
+	return rel, sqlconn.Each(ctx, s.db, `SELECT a.attname FROM pg_index i CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, at)
 		JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
 		WHERE i.indrelid = CAST($1 AS bigint)::oid AND i.indisprimary ORDER BY k.at`, []any{oid}, rel.addKey)
 }
@@ -131,7 +108,7 @@ func (s *Sweeper) inspectMariaDB(ctx context.Context, t *Table) (*relation, erro
 	var rows sql.NullInt64
 	where := " WHERE table_schema = COALESCE(?, DATABASE()) AND table_name = ?"
 	args := []any{sql.NullString{String: t.Schema, Valid: t.Schema != ""}, t.Name}
-	err := each(ctx, s.db, "SELECT table_type, engine, table_rows FROM information_schema.tables"+where, args,
+	err := sqlconn.Each(ctx, s.db, "SELECT table_type, engine, table_rows FROM information_schema.tables"+where, args,
 		func(scan func(...any) error) error { return scan(&kind, &engine, &rows) })
 	switch {
 	case err != nil:
@@ -145,7 +122,7 @@ func (s *Sweeper) inspectMariaDB(ctx context.Context, t *Table) (*relation, erro
 	case rows.Valid:
 		rel.rows = rows.Int64
 	}
-	err = each(ctx, s.db, "SELECT column_name, data_type, column_type, COALESCE(character_maximum_length, 0), extra, is_nullable FROM information_schema.columns"+where+" ORDER BY ordinal_position", args,
+	err = sqlconn.Each(ctx, s.db, "SELECT column_name, data_type, column_type, COALESCE(character_maximum_length, 0), extra, is_nullable FROM information_schema.columns"+where+" ORDER BY ordinal_position", args,
 		func(scan func(...any) error) error {
 			var c column
 			var kind, extra, nulls string
@@ -170,11 +147,11 @@ func (s *Sweeper) inspectMariaDB(ctx context.Context, t *Table) (*relation, erro
 	if err != nil {
 		return nil, err
 	}
-	err = each(ctx, s.db, "SELECT column_name FROM information_schema.statistics"+where+" AND index_name = 'PRIMARY' ORDER BY seq_in_index", args, rel.addKey)
+	err = sqlconn.Each(ctx, s.db, "SELECT column_name FROM information_schema.statistics"+where+" AND index_name = 'PRIMARY' ORDER BY seq_in_index", args, rel.addKey)
 	if err != nil {
 		return nil, err
 	}
-	return rel, each(ctx, s.db, "SELECT COUNT(*) > 0 FROM information_schema.triggers WHERE event_object_schema = COALESCE(?, DATABASE()) AND event_object_table = ?", args,
+	return rel, sqlconn.Each(ctx, s.db, "SELECT COUNT(*) > 0 FROM information_schema.triggers WHERE event_object_schema = COALESCE(?, DATABASE()) AND event_object_table = ?", args,
 		func(scan func(...any) error) error { return scan(&rel.triggers) })
 }
 
@@ -184,7 +161,7 @@ func (s *Sweeper) inspectSQLite(ctx context.Context, t *Table) (*relation, error
 	}
 	rel := &relation{rows: -1}
 	var kind string
-	err := each(ctx, s.db, "SELECT type FROM sqlite_master WHERE type IN ('table', 'view') AND name = ? COLLATE NOCASE", []any{t.Name},
+	err := sqlconn.Each(ctx, s.db, "SELECT type FROM sqlite_master WHERE type IN ('table', 'view') AND name = ? COLLATE NOCASE", []any{t.Name},
 		func(scan func(...any) error) error { return scan(&kind) })
 	switch {
 	case err != nil:
@@ -195,7 +172,7 @@ func (s *Sweeper) inspectSQLite(ctx context.Context, t *Table) (*relation, error
 		return nil, fmt.Errorf("%w: it is a view: sweep the table behind it", ErrTable)
 	}
 	keys := map[int]string{}
-	err = each(ctx, s.db, `SELECT name, type, "notnull", pk, hidden FROM pragma_table_xinfo(?)`, []any{t.Name},
+	err = sqlconn.Each(ctx, s.db, `SELECT name, type, "notnull", pk, hidden FROM pragma_table_xinfo(?)`, []any{t.Name},
 		func(scan func(...any) error) error {
 			var c column
 			var notNull bool
@@ -216,6 +193,6 @@ func (s *Sweeper) inspectSQLite(ctx context.Context, t *Table) (*relation, error
 	for i := 1; i <= len(keys); i++ {
 		rel.key = append(rel.key, keys[i])
 	}
-	return rel, each(ctx, s.db, "SELECT count(*) > 0 FROM sqlite_master WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE", []any{t.Name},
+	return rel, sqlconn.Each(ctx, s.db, "SELECT count(*) > 0 FROM sqlite_master WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE", []any{t.Name},
 		func(scan func(...any) error) error { return scan(&rel.triggers) })
 }

@@ -3,6 +3,8 @@ package sweep
 import (
 	"context"
 	"fmt"
+
+	"github.com/fieldcrypt/fieldcrypt-go/internal/sqlconn"
 )
 
 // AddChecks adds to a table that exists what a table made with
@@ -31,7 +33,7 @@ func (s *Sweeper) AddChecks(ctx context.Context, table Table) error {
 		}
 		if s.dialect == Postgres {
 			there := false
-			err := each(ctx, s.db, "SELECT count(*) > 0 FROM pg_constraint WHERE conrelid = to_regclass($1) AND conname = $2",
+			err := sqlconn.Each(ctx, s.db, "SELECT count(*) > 0 FROM pg_constraint WHERE conrelid = to_regclass($1) AND conname = $2",
 				[]any{qualified(s.dialect, table.Schema, table.Name), c.CheckName()}, func(scan func(...any) error) error { return scan(&there) })
 			if err != nil {
 				return fail(err)
@@ -43,7 +45,7 @@ func (s *Sweeper) AddChecks(ctx context.Context, table Table) error {
 		if s.dialect == SQLite { // its triggers say nothing of what is stored
 			left := int64(0)
 			query := "SELECT COUNT(*) FROM " + qualified(s.dialect, table.Schema, table.Name) + " WHERE NOT (" + c.Check + ")"
-			if err := each(ctx, s.db, query, nil, func(scan func(...any) error) error { return scan(&left) }); err != nil {
+			if err := sqlconn.Each(ctx, s.db, query, nil, func(scan func(...any) error) error { return scan(&left) }); err != nil {
 				return fail(err)
 			}
 			if left > 0 {

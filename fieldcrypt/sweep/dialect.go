@@ -64,18 +64,6 @@ func bind(d Dialect, query string) string {
 	return b.String()
 }
 
-// clock is the database's time in microseconds since 1970. Leases are measured
-// by it, so that the clocks of the workers' machines don't matter.
-func clock(d Dialect) string {
-	switch d {
-	case Postgres:
-		return "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)"
-	case MariaDB:
-		return "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))"
-	}
-	return "CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER) * 1000"
-}
-
 func marks(n int) string { return strings.TrimSuffix(strings.Repeat("?, ", n), ", ") }
 
 func checkDialect(d Dialect) error {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/fieldcrypt/fieldcrypt-go/fieldcrypt"
+	"github.com/fieldcrypt/fieldcrypt-go/internal/sqlconn"
 )
 
 // A record is a row that was read, and what became of it.
@@ -180,7 +181,7 @@ var errNotUnique = errors.New("two rows have the same key")
 
 // page reads the next rows of a bound, at most limit of them and about
 // maxBatchBytes, and reports whether there are more.
-func (r *reader) page(ctx context.Context, q querier, b bound, limit int) (records []*record, more bool, err error) {
+func (r *reader) page(ctx context.Context, q sqlconn.Querier, b bound, limit int) (records []*record, more bool, err error) {
 	where, args := r.where(b)
 	query := "SELECT " + r.list() + " FROM " + r.from + " AS r" + where + " ORDER BY " + r.keyList("r.") + fmt.Sprintf(" LIMIT %d", limit+1)
 	rows, err := q.QueryContext(ctx, bind(r.dialect, query), args...)
@@ -213,7 +214,7 @@ func (r *reader) page(ctx context.Context, q querier, b bound, limit int) (recor
 }
 
 // one reads a row by its key; nil if it isn't there any more.
-func (r *reader) one(ctx context.Context, q querier, k key) (*record, error) {
+func (r *reader) one(ctx context.Context, q sqlconn.Querier, k key) (*record, error) {
 	found, err := r.many(ctx, q, []key{k})
 	if err != nil || len(found) == 0 {
 		return nil, err
@@ -228,7 +229,7 @@ func (r *reader) one(ctx context.Context, q querier, k key) (*record, error) {
 const keysInQuery = 200
 
 // many reads rows by their keys, and returns those that are there by key.name.
-func (r *reader) many(ctx context.Context, q querier, keys []key) (map[string]*record, error) {
+func (r *reader) many(ctx context.Context, q sqlconn.Querier, keys []key) (map[string]*record, error) {
 	found := make(map[string]*record, len(keys))
 	equal := make([]string, len(r.key))
 	for i := range r.key {
@@ -241,7 +242,7 @@ func (r *reader) many(ctx context.Context, q querier, keys []key) (map[string]*r
 			args = append(args, k...)
 		}
 		query := "SELECT " + r.list() + " FROM " + r.from + " WHERE " + strings.TrimSuffix(strings.Repeat(condition+" OR ", len(part)), " OR ")
-		err := each(ctx, q, bind(r.dialect, query), args, func(scan func(...any) error) error {
+		err := sqlconn.Each(ctx, q, bind(r.dialect, query), args, func(scan func(...any) error) error {
 			rec, err := r.scan(scan)
 			if err == nil {
 				found[rec.key.name()] = rec

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/fieldcrypt/fieldcrypt-go/internal/sqlconn"
 )
 
 // The units of work. A unit is a key range of the table; it is taken in one
@@ -41,7 +43,7 @@ type queue struct {
 func (qu *queue) take(ctx context.Context) (*unit, error) {
 	var got *unit
 	var answer error
-	err := transact(ctx, qu.db, qu.dialect, func(q querier) error {
+	err := transact(ctx, qu.db, qu.dialect, func(q sqlconn.Querier) error {
 		got, answer = nil, nil
 		j, err := qu.state.find(ctx, q, qu.job.table, true)
 		switch {
@@ -65,7 +67,7 @@ func (qu *queue) take(ctx context.Context) (*unit, error) {
 			return err
 		}
 		left := 0
-		err = each(ctx, q, qu.state.fill("SELECT count(*) FROM {ranges} WHERE job = ? AND done = 0"), []any{j.id}, func(scan func(...any) error) error { return scan(&left) })
+		err = sqlconn.Each(ctx, q, qu.state.fill("SELECT count(*) FROM {ranges} WHERE job = ? AND done = 0"), []any{j.id}, func(scan func(...any) error) error { return scan(&left) })
 		if err != nil {
 			return err
 		}
@@ -87,11 +89,11 @@ func (qu *queue) take(ctx context.Context) (*unit, error) {
 // that was given now could is of a time before the clock was set back. Not a little
 // later: the time of a statement is that of its beginning, in MariaDB and SQLite,
 // and a lease that was renewed after that is in what the statement reads.
-func (qu *queue) free(ctx context.Context, q querier) (*unit, error) {
+func (qu *queue) free(ctx context.Context, q sqlconn.Querier) (*unit, error) {
 	u := &unit{n: -1}
 	var after, last, done, failures sql.NullString
 	query := "SELECT n, after_key, last_key, done_key, failures FROM {ranges} WHERE job = ? AND done = 0 AND (holder IS NULL OR until <= {now} OR until > {now} + ?) ORDER BY n LIMIT 1"
-	err := each(ctx, q, qu.state.fill(query), []any{qu.job.id, 2 * qu.opts.Lease.Microseconds()}, func(scan func(...any) error) error {
+	err := sqlconn.Each(ctx, q, qu.state.fill(query), []any{qu.job.id, 2 * qu.opts.Lease.Microseconds()}, func(scan func(...any) error) error {
 		return scan(&u.n, &after, &last, &done, &failures)
 	})
 	if err != nil || u.n < 0 {
@@ -113,7 +115,7 @@ func (qu *queue) free(ctx context.Context, q querier) (*unit, error) {
 }
 
 // plan makes the next range and takes it. The last one has no end.
-func (qu *queue) plan(ctx context.Context, q querier, j *job) (*unit, error) {
+func (qu *queue) plan(ctx context.Context, q sqlconn.Querier, j *job) (*unit, error) {
 	u := &unit{n: j.next}
 	if j.frontier.Valid {
 		k, err := decodeKey(j.frontier.String, len(qu.reader.key))
@@ -159,7 +161,7 @@ func stored(k key) any {
 }
 
 // nth returns the key of the n-th row in a bound, or nil if there are fewer.
-func (r *reader) nth(ctx context.Context, q querier, b bound, n int) (key, error) {
+func (r *reader) nth(ctx context.Context, q sqlconn.Querier, b bound, n int) (key, error) {
 	where, args := r.where(b)
 	parts := make([]string, len(r.key))
 	for i := range r.key {
@@ -167,7 +169,7 @@ func (r *reader) nth(ctx context.Context, q querier, b bound, n int) (key, error
 	}
 	query := "SELECT " + strings.Join(parts, ", ") + " FROM " + r.from + " AS r" + where + " ORDER BY " + r.keyList("r.") + fmt.Sprintf(" LIMIT 1 OFFSET %d", n-1)
 	var found key
-	err := each(ctx, q, bind(r.dialect, query), args, func(scan func(...any) error) error {
+	err := sqlconn.Each(ctx, q, bind(r.dialect, query), args, func(scan func(...any) error) error {
 		values, targets := make([]any, len(r.key)), make([]any, len(r.key))
 		for i := range values {
 			targets[i] = &values[i]
@@ -196,7 +198,7 @@ type step struct {
 
 // save moves a unit's cursor on. It fails with errLost where the unit isn't this
 // run's any more, so that a transaction that holds it writes nothing.
-func (qu *queue) save(ctx context.Context, q querier, u *unit, st step) error {
+func (qu *queue) save(ctx context.Context, q sqlconn.Querier, u *unit, st step) error {
 	failures, err := encodeFailures(st.failures)
 	if err != nil {
 		return err

@@ -10,6 +10,7 @@ import (
 
 	"github.com/fieldcrypt/fieldcrypt-go/envelope"
 	"github.com/fieldcrypt/fieldcrypt-go/fieldcrypt"
+	"github.com/fieldcrypt/fieldcrypt-go/internal/sqlconn"
 )
 
 // A KeyRotation is what [Sweeper.RotateKeys] is asked for, beside what it needs.
@@ -293,7 +294,7 @@ func (s *Sweeper) anew(ctx context.Context, r *run) error {
 
 // forgetDone removes a job of that name if it is done.
 func (s *Sweeper) forgetDone(ctx context.Context, table *Table, name string) error {
-	err := transact(ctx, s.db, s.dialect, func(q querier) error {
+	err := transact(ctx, s.db, s.dialect, func(q sqlconn.Querier) error {
 		j, err := s.state.find(ctx, q, table.label(), true)
 		if err != nil || j == nil || j.state != jobDone || j.name != name {
 			return err

@@ -17,6 +17,7 @@ import (
 	"github.com/fieldcrypt/fieldcrypt-go/envelope"
 	"github.com/fieldcrypt/fieldcrypt-go/fieldcrypt"
 	"github.com/fieldcrypt/fieldcrypt-go/fieldcrypt/sweep/internal/hooks"
+	"github.com/fieldcrypt/fieldcrypt-go/internal/sqlconn"
 )
 
 // JobOptions are about one job. The zero value of each field means its default.
@@ -80,6 +81,7 @@ type run struct {
 	began   time.Time
 	atStart int64        // rows that were done when this call began
 	active  atomic.Int32 // key ranges that it works on
+	away    away
 
 	mu       sync.Mutex
 	progress Progress
@@ -98,7 +100,8 @@ type run struct {
 // own. Then the report, if there is one, says how far the job is.
 //
 // A pause makes Run wait; an outage of the database, the key service or the key
-// store does, up to Options.Patience.
+// store does, up to Options.Patience. If it is that of one tenant and others are
+// served meanwhile, that tenant's rows are reported then, and the job goes on.
 func (s *Sweeper) Run(ctx context.Context, table Table, op Operation, opts *JobOptions) (*Report, error) {
 	r, err := s.prepare(ctx, &table, op, opts)
 	if err != nil {
@@ -255,7 +258,7 @@ func (r *run) estimate(ctx context.Context) (int64, error) {
 	where, args := r.reader.where(bound{})
 	query := fmt.Sprintf("SELECT count(*) FROM (SELECT 1 AS one FROM %s%s LIMIT %d) AS some_rows", r.reader.from, where, countedUpTo+1)
 	var n int64
-	err := each(ctx, r.db, bind(r.dialect, query), args, func(scan func(...any) error) error { return scan(&n) })
+	err := sqlconn.Each(ctx, r.db, bind(r.dialect, query), args, func(scan func(...any) error) error { return scan(&n) })
 	switch {
 	case err != nil || n <= countedUpTo:
 		return n, err
@@ -264,6 +267,9 @@ func (r *run) estimate(ctx context.Context) (int64, error) {
 	}
 	return max(r.reader.rows, n), nil
 }
+
+// oneTenant reports whether all rows of the job are of one tenant.
+func (r *run) oneTenant() bool { return r.opts.Tenant != "" || r.reader.target.tenant == nil }
 
 // options are what the operation is told.
 func (r *run) options() fieldcrypt.RowOptions {

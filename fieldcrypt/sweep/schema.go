@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"strings"
+
+	"github.com/fieldcrypt/fieldcrypt-go/internal/sqlconn"
 )
 
 // names are where the sweeper's own tables are.
@@ -18,7 +20,7 @@ func (n names) ranges() string { return qualified(n.dialect, n.schema, n.table+"
 
 func (n names) fill(query string) string {
 	return bind(n.dialect, strings.NewReplacer(
-		"{jobs}", n.jobs(), "{ranges}", n.ranges(), "{now}", clock(n.dialect),
+		"{jobs}", n.jobs(), "{ranges}", n.ranges(), "{now}", sqlconn.Clock(sqlconn.Dialect(n.dialect)),
 	).Replace(query))
 }
 
@@ -95,7 +97,7 @@ func (n names) ddl() []string {
 // made reports whether the tables are there.
 func (s *Sweeper) made(ctx context.Context) bool {
 	for _, query := range []string{"SELECT table_name FROM {jobs} WHERE 1 = 0", "SELECT job FROM {ranges} WHERE 1 = 0"} {
-		if each(ctx, s.db, s.state.fill(query), nil, func(func(...any) error) error { return nil }) != nil {
+		if sqlconn.Each(ctx, s.db, s.state.fill(query), nil, func(func(...any) error) error { return nil }) != nil {
 			return false
 		}
 	}

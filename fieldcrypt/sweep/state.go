@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fieldcrypt/fieldcrypt-go/internal/sqlconn"
 	"github.com/fieldcrypt/fieldcrypt-go/internal/sqlerr"
 )
 
@@ -43,13 +44,13 @@ const jobColumns = "table_name, job, name, operation, what, shape, state, fronti
 
 // find reads the job of a table, and with lock keeps others from changing it
 // until the transaction ends. It returns nil if there is none.
-func (n names) find(ctx context.Context, q querier, table string, lock bool) (*job, error) {
+func (n names) find(ctx context.Context, q sqlconn.Querier, table string, lock bool) (*job, error) {
 	query := "SELECT " + jobColumns + " FROM {jobs} WHERE table_name = ?"
 	if lock && n.dialect != SQLite { // where the transaction has the only right to write
 		query += " FOR UPDATE"
 	}
 	var found *job
-	err := each(ctx, q, n.fill(query), []any{table}, func(scan func(...any) error) error {
+	err := sqlconn.Each(ctx, q, n.fill(query), []any{table}, func(scan func(...any) error) error {
 		j := &job{}
 		found = j
 		return scan(&j.table, &j.id, &j.name, &j.op, &j.what, &j.shape, &j.state, &j.frontier, &j.planned, &j.next, &j.estimate, &j.began, &j.ended, &j.by, &j.why)
@@ -62,7 +63,7 @@ func (n names) find(ctx context.Context, q querier, table string, lock bool) (*j
 func (s *Sweeper) begin(ctx context.Context, want job) (*job, error) {
 	var got *job
 	for attempt := 0; ; attempt++ {
-		err := transact(ctx, s.db, s.dialect, func(q querier) error {
+		err := transact(ctx, s.db, s.dialect, func(q sqlconn.Querier) error {
 			found, err := s.state.find(ctx, q, want.table, true)
 			if err != nil {
 				return err
@@ -108,17 +109,17 @@ func (j *job) joins(found *job) error {
 	return nil
 }
 
-func (s *Sweeper) insert(ctx context.Context, q querier, j *job) error {
+func (s *Sweeper) insert(ctx context.Context, q sqlconn.Querier, j *job) error {
 	j.id, j.state = rand.Text(), jobRunning
 	_, err := q.ExecContext(ctx, s.state.fill("INSERT INTO {jobs} ("+jobColumns+") VALUES ("+marks(11)+", {now}, NULL, ?, ?)"),
 		j.table, j.id, j.name, j.op, j.what, j.shape, string(j.state), nil, 0, 0, j.estimate, j.by, j.why)
 	if err != nil {
 		return err
 	}
-	return each(ctx, q, s.state.fill("SELECT began FROM {jobs} WHERE table_name = ?"), []any{j.table}, func(scan func(...any) error) error { return scan(&j.began) })
+	return sqlconn.Each(ctx, q, s.state.fill("SELECT began FROM {jobs} WHERE table_name = ?"), []any{j.table}, func(scan func(...any) error) error { return scan(&j.began) })
 }
 
-func (n names) remove(ctx context.Context, q querier, j *job) error {
+func (n names) remove(ctx context.Context, q sqlconn.Querier, j *job) error {
 	if _, err := q.ExecContext(ctx, n.fill("DELETE FROM {ranges} WHERE job = ?"), j.id); err != nil {
 		return err
 	}
@@ -142,7 +143,7 @@ func (s *Sweeper) turn(ctx context.Context, table *Table, what string, from, to 
 	fail := func(err error) error {
 		return fmt.Errorf("sweep: %s the job on table %s: %w", what, table.label(), told(err))
 	}
-	return s.withJob(ctx, table, fail, func(q querier, j *job) error {
+	return s.withJob(ctx, table, fail, func(q sqlconn.Querier, j *job) error {
 		switch {
 		case j.state == to:
 			return nil
@@ -160,11 +161,11 @@ func (s *Sweeper) Abandon(ctx context.Context, table Table) error {
 	fail := func(err error) error {
 		return fmt.Errorf("sweep: abandon the job on table %s: %w", table.label(), told(err))
 	}
-	return s.withJob(ctx, &table, fail, func(q querier, j *job) error { return s.state.remove(ctx, q, j) })
+	return s.withJob(ctx, &table, fail, func(q sqlconn.Querier, j *job) error { return s.state.remove(ctx, q, j) })
 }
 
-func (s *Sweeper) withJob(ctx context.Context, table *Table, fail func(error) error, do func(q querier, j *job) error) error {
-	err := transact(ctx, s.db, s.dialect, func(q querier) error {
+func (s *Sweeper) withJob(ctx context.Context, table *Table, fail func(error) error, do func(q sqlconn.Querier, j *job) error) error {
+	err := transact(ctx, s.db, s.dialect, func(q sqlconn.Querier) error {
 		j, err := s.state.find(ctx, q, table.label(), true)
 		if err != nil {
 			return err
@@ -203,12 +204,12 @@ func (s *Sweeper) report(ctx context.Context, j *job) (*Report, error) {
 		r.Ended = time.UnixMicro(j.ended.Int64).UTC()
 	}
 	query := s.state.fill("SELECT COALESCE(SUM(seen), 0), COALESCE(SUM(changed), 0), COALESCE(SUM(failed), 0) FROM {ranges} WHERE job = ?")
-	err := each(ctx, s.db, query, []any{j.id}, func(scan func(...any) error) error { return scan(&r.Rows, &r.Changed, &r.Failed) })
+	err := sqlconn.Each(ctx, s.db, query, []any{j.id}, func(scan func(...any) error) error { return scan(&r.Rows, &r.Changed, &r.Failed) })
 	if err != nil || r.Failed == 0 {
 		return r, err
 	}
 	query = s.state.fill(fmt.Sprintf("SELECT failures FROM {ranges} WHERE job = ? AND failures IS NOT NULL ORDER BY n LIMIT %d", failuresKept))
-	return r, each(ctx, s.db, query, []any{j.id}, func(scan func(...any) error) error {
+	return r, sqlconn.Each(ctx, s.db, query, []any{j.id}, func(scan func(...any) error) error {
 		var text string
 		if err := scan(&text); err != nil {
 			return err

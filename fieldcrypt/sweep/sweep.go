@@ -31,7 +31,7 @@ type Options struct {
 	NoMigrate bool
 
 	// RangeRows is how many rows a key range has, the unit that one worker
-	// takes at a time: 100 to 1,000,000. Default 10,000.
+	// takes at a time: 1 to 1,000,000. Default 10,000.
 	RangeRows int
 
 	// MaxBatch is the most rows that are written in one transaction: 1 to
@@ -50,7 +50,8 @@ type Options struct {
 
 	// Patience is how long an outage of the database or of the key service is
 	// waited out, with growing pauses. Then the job ends with [ErrOutage], to be
-	// run again. Default 10 minutes; negative for none.
+	// run again; or it passes over the rows of the one tenant whose root key is
+	// away, and reports them. Default 10 minutes; negative for none.
 	Patience time.Duration
 
 	// Attempts is how often a row is tried that others change at the same time.

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/fieldcrypt/fieldcrypt-go/fieldcrypt"
+	"github.com/fieldcrypt/fieldcrypt-go/internal/sqlconn"
 )
 
 // A Table is the table of a record type.
@@ -235,7 +236,7 @@ func (s *Sweeper) noNulls(ctx context.Context, t *target) error {
 		}
 		found := false
 		query := "SELECT 1 FROM " + t.from + " WHERE " + quote(s.dialect, c.name) + " IS NULL LIMIT 1"
-		err := each(ctx, s.db, query, nil, func(scan func(...any) error) error {
+		err := sqlconn.Each(ctx, s.db, query, nil, func(scan func(...any) error) error {
 			found = true
 			var one int
 			return scan(&one)

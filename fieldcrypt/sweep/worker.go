@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/fieldcrypt/fieldcrypt-go/fieldcrypt"
+	"github.com/fieldcrypt/fieldcrypt-go/internal/sqlconn"
 )
 
 // How often a worker that has to wait for others looks again.
@@ -163,6 +164,7 @@ func (r *run) decide(ctx context.Context, b *batch, records []*record) error {
 			ours = append(ours, rec)
 		}
 	}
+	ours = r.away.passOver(b, ours)
 	rows, extra := make([]fieldcrypt.Row, len(ours)), make([][]any, len(ours))
 	for i, rec := range ours {
 		rows[i], extra[i] = rec.row, rec.extra
@@ -171,9 +173,9 @@ func (r *run) decide(ctx context.Context, b *batch, records []*record) error {
 		if err := r.op.apply(ctx, r.reader.Rows, rows, extra, r.options()); err != nil {
 			return err
 		}
-		return outage(rows)
+		return r.away.met(ours, rows)
 	})
-	if err != nil {
+	if err != nil && (!errors.Is(err, ErrOutage) || r.oneTenant() || !r.away.giveUp(ours, rows)) {
 		return err
 	}
 	for i, rec := range ours {
@@ -217,20 +219,6 @@ func (b *batch) fail(rec *record, column, reason string) {
 	b.reasons = fail(b.reasons, failuresOfRange, Failure{Key: rec.key.String(), Column: column, Reason: reason})
 }
 
-// outage returns the error of a cell that met one: no row is reported for it.
-func outage(rows []fieldcrypt.Row) error {
-	for i := range rows {
-		for _, cells := range [][]fieldcrypt.RowCell{rows[i].Cells, rows[i].Plain, rows[i].Index} {
-			for c := range cells {
-				if err := cells[c].Err; err != nil && isOutage(err) {
-					return err
-				}
-			}
-		}
-	}
-	return nil
-}
-
 // settle writes a batch, tries again what others changed at the same time, and
 // moves the unit's cursor behind it.
 func (r *run) settle(ctx context.Context, u *unit, b *batch, size *atomic.Int64) error {
@@ -261,7 +249,7 @@ func (r *run) settle(ctx context.Context, u *unit, b *batch, size *atomic.Int64)
 		var done result
 		began := time.Now()
 		err := r.patiently(ctx, "the database", func() (err error) {
-			done, err = w.write(ctx, changes, func(ctx context.Context, q querier) error {
+			done, err = w.write(ctx, changes, func(ctx context.Context, q sqlconn.Querier) error {
 				st := made()
 				st.changed += int64(len(changes))
 				return r.queue.save(ctx, q, u, st)

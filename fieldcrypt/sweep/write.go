@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/fieldcrypt/fieldcrypt-go/fieldcrypt/sweep/internal/hooks"
+	"github.com/fieldcrypt/fieldcrypt-go/internal/sqlconn"
 	"github.com/fieldcrypt/fieldcrypt-go/internal/sqlerr"
 )
 
@@ -51,10 +52,10 @@ var errAltered = errors.New("a row isn't what was written")
 // write writes the changes in one transaction. If all of them were written, save
 // runs in it too, before it commits. Rows that the database refuses or alters
 // are found out one by one, each in a transaction of its own.
-func (w *writer) write(ctx context.Context, changes []*change, save func(ctx context.Context, q querier) error) (result, error) {
+func (w *writer) write(ctx context.Context, changes []*change, save func(ctx context.Context, q sqlconn.Querier) error) (result, error) {
 	out := result{outcomes: make([]outcome, len(changes))}
 	w.hooks.Step("begin")
-	err := w.transact(ctx, func(q querier) error {
+	err := w.transact(ctx, func(q sqlconn.Querier) error {
 		if err := w.batch(ctx, q, changes, out.outcomes); err != nil {
 			return err
 		}
@@ -82,7 +83,7 @@ func (w *writer) write(ctx context.Context, changes []*change, save func(ctx con
 	out.codes = map[int]string{}
 	for i := range changes {
 		out.outcomes[i] = outcomeUnknown
-		err := w.transact(ctx, func(q querier) error {
+		err := w.transact(ctx, func(q sqlconn.Querier) error {
 			return w.single(ctx, q, changes[i], &out.outcomes[i])
 		})
 		switch {
@@ -99,7 +100,7 @@ func (w *writer) write(ctx context.Context, changes []*change, save func(ctx con
 }
 
 // batch writes changes by the dialect's best means.
-func (w *writer) batch(ctx context.Context, q querier, changes []*change, outcomes []outcome) error {
+func (w *writer) batch(ctx context.Context, q sqlconn.Querier, changes []*change, outcomes []outcome) error {
 	switch {
 	case len(changes) == 0:
 		return nil
@@ -119,7 +120,7 @@ func (w *writer) batch(ctx context.Context, q querier, changes []*change, outcom
 }
 
 // single writes one row.
-func (w *writer) single(ctx context.Context, q querier, c *change, o *outcome) error {
+func (w *writer) single(ctx context.Context, q sqlconn.Querier, c *change, o *outcome) error {
 	if w.dialect == Postgres { // the statement for many also tells whether each holds what was written
 		outcomes := make([]outcome, 1)
 		err := w.batchPostgres(ctx, q, []*change{c}, outcomes)
@@ -171,7 +172,7 @@ func (w *writer) single(ctx context.Context, q querier, c *change, o *outcome) e
 func (w *writer) checks() bool { return w.triggers || w.dialect == MariaDB }
 
 // check fails if a row isn't what was written.
-func (w *writer) check(ctx context.Context, q querier, c *change) error {
+func (w *writer) check(ctx context.Context, q sqlconn.Querier, c *change) error {
 	now, err := w.one(ctx, q, c.key)
 	if err != nil {
 		return err

@@ -6,12 +6,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+
+	"github.com/fieldcrypt/fieldcrypt-go/internal/sqlconn"
 )
 
 // batchMariaDB writes all rows with one statement. Keys, old and new values come
 // as one JSON document, in which all but whole numbers are hexadecimal: so no
 // character set has a say in them.
-func (w *writer) batchMariaDB(ctx context.Context, q querier, changes []*change, outcomes []outcome) error {
+func (w *writer) batchMariaDB(ctx context.Context, q sqlconn.Querier, changes []*change, outcomes []outcome) error {
 	document := make([]map[string]any, len(changes))
 	for i, c := range changes {
 		m := map[string]any{"i": i}

@@ -5,12 +5,14 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strings"
+
+	"github.com/fieldcrypt/fieldcrypt-go/internal/sqlconn"
 )
 
 // batchPostgres writes all rows with one statement, whose text doesn't depend on
 // how many they are: keys, old and new values come as arrays in their text form,
 // which every driver can send.
-func (w *writer) batchPostgres(ctx context.Context, q querier, changes []*change, outcomes []outcome) error {
+func (w *writer) batchPostgres(ctx context.Context, q sqlconn.Querier, changes []*change, outcomes []outcome) error {
 	query, args := w.statementPostgres(changes)
 	w.hooks.Statement(query, args)
 	at := make(map[string]int, len(changes))
@@ -19,7 +21,7 @@ func (w *writer) batchPostgres(ctx context.Context, q querier, changes []*change
 		outcomes[i] = outcomeLost
 	}
 	altered := false
-	err := each(ctx, q, query, args, func(scan func(...any) error) error {
+	err := sqlconn.Each(ctx, q, query, args, func(scan func(...any) error) error {
 		texts := make([]string, len(w.key))
 		targets := make([]any, len(w.key)+1)
 		for i := range texts {

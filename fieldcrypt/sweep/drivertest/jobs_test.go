@@ -156,17 +156,31 @@ func TestSpoiledState(t *testing.T) {
 	s.whole(200)
 }
 
-// away is a key service that can be away.
+// away is a key service that can be away, for all tenants or for one.
 type away struct {
 	kmsprovider.Provider
-	until atomic.Pointer[time.Time]
+	until  atomic.Pointer[time.Time]
+	tenant string
 }
 
 func (p *away) Unwrap(ctx context.Context, rootKey string, wrapped []byte, c kmsprovider.EncryptionContext) ([]byte, error) {
-	if until := p.until.Load(); until != nil && time.Now().Before(*until) {
+	if until := p.until.Load(); until != nil && time.Now().Before(*until) && (p.tenant == "" || p.tenant == c["fieldcrypt:tenant"]) {
 		return nil, fmt.Errorf("%w: the cable is cut", kmsprovider.ErrUnavailable)
 	}
 	return p.Provider.Unwrap(ctx, rootKey, wrapped, c)
+}
+
+// cold is the service's table in a program that has no data key in memory.
+func (s *service) cold(kms kmsprovider.Provider) sweep.Table {
+	s.Helper()
+	keys, err := sqlstore.Open(context.Background(), s.db, sqlstore.Dialect(s.Dialect), nil)
+	require.NoError(s, err)
+	crypt, err := fieldcrypt.New(kms, fieldcrypt.RootKeys{Seal: s.kms.RootKey()}, &fieldcrypt.Options{Envelope: envelope.Options{Store: keys}})
+	require.NoError(s, err)
+	s.Cleanup(func() { require.NoError(s, crypt.Close()) })
+	contacts, err := fieldcrypt.For[Contact](crypt)
+	require.NoError(s, err)
+	return sweep.Table{Name: "contacts", Rows: contacts.Rows()}
 }
 
 // An outage of the key service is waited out, or ends the call and no row.
@@ -175,15 +189,8 @@ func TestKeyServiceAway(t *testing.T) {
 		s := d.service(t)
 		s.fill(1, 100)
 		s.rotate()
-		keys, err := sqlstore.Open(t.Context(), s.db, sqlstore.Dialect(d.Dialect), nil)
-		require.NoError(t, err)
 		kms := &away{Provider: s.kms}
-		crypt, err := fieldcrypt.New(kms, fieldcrypt.RootKeys{Seal: s.kms.RootKey()}, &fieldcrypt.Options{Envelope: envelope.Options{Store: keys}})
-		require.NoError(t, err)
-		defer crypt.Close()
-		contacts, err := fieldcrypt.For[Contact](crypt)
-		require.NoError(t, err)
-		table := sweep.Table{Name: "contacts", Rows: contacts.Rows()}
+		table := s.cold(kms)
 		later := time.Now().Add(time.Hour)
 		kms.until.Store(&later)
 		report, err := s.sweeper(&sweep.Options{Patience: 300 * time.Millisecond}).Run(t.Context(), table, sweep.Reencrypt, nil)
@@ -198,6 +205,53 @@ func TestKeyServiceAway(t *testing.T) {
 		require.EqualValues(t, 100, report.Changed)
 		s.whole(100)
 	})
+}
+
+// Where one tenant's root key is away, the others' rows are swept, whether a
+// batch has rows of several tenants or of one. Where those of all are, the job
+// ends before it has passed over the rows of a second tenant.
+func TestOneTenantAway(t *testing.T) {
+	for _, batch := range []int{1, 50} {
+		t.Run(fmt.Sprint("batches of ", batch), func(t *testing.T) {
+			everywhere(t, func(t *testing.T, d database) {
+				s := d.service(t)
+				s.fill(1, 90)
+				s.rotate()
+				kms := &away{Provider: s.kms, tenant: "globex"}
+				later := time.Now().Add(time.Hour)
+				kms.until.Store(&later)
+				opts := &sweep.Options{Patience: 300 * time.Millisecond, MaxBatch: batch}
+				table := s.cold(kms)
+
+				_, err := s.sweeper(opts).Run(t.Context(), table, sweep.Reencrypt, &sweep.JobOptions{Tenant: "globex"})
+				require.ErrorIs(t, err, sweep.ErrOutage, "a job of one tenant has nobody else to go on with")
+				require.NoError(t, s.sweeper(nil).Abandon(t.Context(), table))
+
+				report, err := s.sweeper(opts).Run(t.Context(), table, sweep.Reencrypt, &sweep.JobOptions{Workers: 1})
+				require.ErrorIs(t, err, sweep.ErrRows)
+				require.EqualValues(t, 30, report.Failed)
+				require.EqualValues(t, 60, report.Changed)
+				require.Contains(t, report.Failures[0].Reason, "the cable is cut")
+				require.Contains(t, report.Failures[len(report.Failures)-1].Reason, "not tried: its tenant's key service or key store was away for too long; run the sweep again when it is back")
+				require.NotZero(t, s.underOld())
+
+				kms.until.Store(&time.Time{})
+				report, err = s.sweeper(opts).Run(t.Context(), table, sweep.Reencrypt, nil)
+				require.NoError(t, err)
+				require.EqualValues(t, 30, report.Changed)
+				require.Zero(t, s.underOld())
+				s.whole(90)
+
+				s.rotate()
+				kms = &away{Provider: s.kms}
+				kms.until.Store(&later)
+				report, err = s.sweeper(opts).Run(t.Context(), s.cold(kms), sweep.Reencrypt, &sweep.JobOptions{Workers: 1})
+				require.ErrorIs(t, err, sweep.ErrOutage)
+				require.LessOrEqual(t, report.Failed, int64(1))
+				s.whole(90)
+			})
+		})
+	}
 }
 
 // A database that takes no writes.

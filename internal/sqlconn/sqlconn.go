@@ -1,0 +1,114 @@
+// Package sqlconn is how sqlstore and sweep use database/sql: transactions as each
+// database takes them, queries row by row, and the database's clock.
+package sqlconn
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"strings"
+)
+
+// A Dialect is the SQL of a database. Its numbers are those of sqlstore.Dialect and
+// fieldcrypt.Dialect.
+type Dialect uint8
+
+// The dialects.
+const (
+	Postgres Dialect = iota + 1
+	MariaDB
+	SQLite
+)
+
+// A Querier is a pool, a connection or a transaction.
+type Querier interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+// Each calls take for every row that a query answers.
+func Each(ctx context.Context, q Querier, query string, args []any, take func(scan func(...any) error) error) error {
+	rows, err := q.QueryContext(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := take(rows.Scan); err != nil {
+			return err
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	return rows.Close()
+}
+
+// Transact runs work in a transaction on c.
+func Transact(ctx context.Context, c *sql.Conn, d Dialect, work func(q Querier) error) error {
+	if d == SQLite {
+		return immediate(ctx, c, work)
+	}
+	opts := &sql.TxOptions{}
+	if d == Postgres {
+		opts.Isolation = sql.LevelReadCommitted // whatever the connection's default is
+	}
+	tx, err := c.BeginTx(ctx, opts)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	if err := work(tx); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// immediate runs work in a transaction of SQLite that takes the right to write
+// when it begins. One that takes it later, as database/sql begins them, fails
+// if another wrote in between.
+func immediate(ctx context.Context, c *sql.Conn, work func(q Querier) error) error {
+	if _, err := c.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+		if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
+			rollback(ctx, c) // it may have begun
+		}
+		return err
+	}
+	err := work(c)
+	if err == nil {
+		_, err = c.ExecContext(ctx, "COMMIT")
+	}
+	if err != nil {
+		rollback(ctx, c)
+	}
+	return err
+}
+
+// rollback ends a transaction, if there still is one, even when ctx has ended. A
+// connection on which that fails doesn't go back to the pool.
+func rollback(ctx context.Context, c *sql.Conn) {
+	_, err := c.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
+	if err != nil && !strings.Contains(err.Error(), "no transaction is active") {
+		Discard(c)
+	}
+}
+
+// Discard keeps a connection from going back to its pool.
+func Discard(c *sql.Conn) {
+	_ = c.Raw(func(any) error { return driver.ErrBadConn })
+}
+
+// Clock is the database's time in microseconds since 1970, whatever the time zone
+// of the connection: of the statement in MariaDB and SQLite, of its evaluation in
+// PostgreSQL.
+func Clock(d Dialect) string {
+	switch d {
+	case Postgres:
+		return "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)"
+	case MariaDB:
+		return "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))"
+	}
+	// A Julian day number counts milliseconds without loss.
+	return "CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER) * 1000"
+}
