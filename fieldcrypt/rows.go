@@ -36,7 +36,9 @@ type RowColumn struct {
 // A Row is a row on its way through a call of [Rows].
 type Row struct {
 	// ID holds what the database has in the columns of [Rows.IDColumns]:
-	// integers, strings, and bytes, as database/sql gives them.
+	// integers, strings, and bytes, as database/sql gives them. Of [Maps.Rows],
+	// bytes are a UUID and text is a string: convert the bytes that MariaDB's
+	// driver gives for text.
 	ID []any
 
 	// Tenant is what it has in [Rows.TenantColumn].
@@ -55,7 +57,9 @@ type Row struct {
 	Index []RowCell
 }
 
-// A RowCell is one column of a [Row].
+// A RowCell is one column of a [Row]. It prints and encodes as [Redacted]; but
+// fmt doesn't ask what is in unexported fields of a struct, and %p and %w, which
+// vet refuses, ask nothing: don't keep cells where they are printed so.
 type RowCell struct {
 	Old     any   // what the database has; nil is NULL
 	New     any   // what to write, if Changed

@@ -15,6 +15,7 @@ import (
 
 	"github.com/fieldcrypt/fieldcrypt-go/fieldcrypt/sweep"
 	"github.com/fieldcrypt/fieldcrypt-go/fieldcrypt/sweep/internal/hooks"
+	"github.com/fieldcrypt/fieldcrypt-go/internal/scoreboard"
 )
 
 // A gate stands before a server and can be shut: then connections end and no
@@ -126,6 +127,24 @@ func TestDatabaseAway(t *testing.T) {
 		require.Greater(t, cuts, 4)
 		require.Zero(t, report.Failed)
 		require.GreaterOrEqual(t, report.Rows, int64(600))
+		require.Zero(t, s.underOld())
+		s.whole(600)
+
+		// For a minute, under FULL=1.
+		s.rotate()
+		var once sync.Once
+		ctx = hooks.With(t.Context(), hooks.Hooks{Step: func(name string) {
+			if name != "seal" {
+				return
+			}
+			once.Do(func() {
+				g.set(true)
+				time.AfterFunc(time.Duration(scoreboard.Count(1, 60))*time.Second, func() { g.set(false) })
+			})
+		}})
+		report, err = sweeper.Run(ctx, s.table(), sweep.Reencrypt, nil)
+		require.NoError(t, err)
+		require.Zero(t, report.Failed)
 		require.Zero(t, s.underOld())
 		s.whole(600)
 
