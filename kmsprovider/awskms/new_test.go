@@ -381,20 +381,22 @@ func TestCredentialFailures(t *testing.T) {
 		})
 	}
 	t.Run("no metadata service", func(t *testing.T) {
-		unreachable := &smithy.OperationError{ServiceID: imds.ServiceID, OperationName: "GetMetadata", Err: &smithyhttp.RequestSendError{Err: errors.New("no route to host")}}
-		n := 0
-		cfg := configFor(good)
-		cfg.Credentials = aws.CredentialsProviderFunc(func(ctx context.Context) (aws.Credentials, error) {
-			if n++; n == 2 {
-				return configFor(nil).Credentials.Retrieve(ctx)
-			}
-			return aws.Credentials{}, unreachable
+		synctest.Test(t, func(t *testing.T) {
+			unreachable := &smithy.OperationError{ServiceID: imds.ServiceID, OperationName: "GetMetadata", Err: &smithyhttp.RequestSendError{Err: errors.New("no route to host")}}
+			n := 0
+			cfg := configFor(good)
+			cfg.Credentials = aws.CredentialsProviderFunc(func(ctx context.Context) (aws.Credentials, error) {
+				if n++; n == 2 {
+					return configFor(nil).Credentials.Retrieve(ctx)
+				}
+				return aws.Credentials{}, unreachable
+			})
+			p, err := awskms.New(cfg, &awskms.Options{UnreachableAfter: 10 * time.Millisecond})
+			require.NoError(t, err)
+			require.Equal(t, kmsprovider.ErrDenied, providertest.ClassOf(generate(t.Context(), p)), "a machine outside EC2 has none")
+			require.NoError(t, generate(t.Context(), p))
+			require.Equal(t, kmsprovider.ErrUnavailable, providertest.ClassOf(generate(t.Context(), p)), "it was there before: an outage is no denial")
 		})
-		p, err := awskms.New(cfg, &awskms.Options{UnreachableAfter: 10 * time.Millisecond})
-		require.NoError(t, err)
-		require.Equal(t, kmsprovider.ErrDenied, providertest.ClassOf(generate(t.Context(), p)), "a machine outside EC2 has none")
-		require.NoError(t, generate(t.Context(), p))
-		require.Equal(t, kmsprovider.ErrUnavailable, providertest.ClassOf(generate(t.Context(), p)), "it was there before: an outage is no denial")
 	})
 	t.Run("slow provider", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {

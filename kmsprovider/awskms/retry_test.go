@@ -275,39 +275,41 @@ func TestPlaintextBuffersAreWiped(t *testing.T) {
 		{"wrapped too long", dataKey(arnA, plainKey, make([]byte, 6145)), false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			var held [][]byte
-			cfg := configFor(always(200, c.body))
-			cfg.APIOptions = append(cfg.APIOptions, func(s *middleware.Stack) error {
-				return s.Initialize.Add(middleware.InitializeMiddlewareFunc("hold", func(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata, error) {
-					out, meta, err := next.HandleInitialize(ctx, in)
-					switch result := out.Result.(type) {
-					case *kms.GenerateDataKeyOutput:
-						held = append(held, result.Plaintext)
-					case *kms.DecryptOutput:
-						held = append(held, result.Plaintext)
-					}
-					return out, meta, err
-				}), middleware.Before)
-			})
-			opts := &awskms.Options{UnreachableAfter: time.Millisecond} // bad answers are asked for again until then
-			if c.ok {
-				opts = nil
-			}
-			p, err := awskms.New(cfg, opts)
-			require.NoError(t, err)
-			dk, err := p.GenerateDataKey(t.Context(), keyA, ec)
-			require.Equal(t, c.ok, err == nil)
-			plain, err := p.Unwrap(t.Context(), keyA, []byte("wrapped"), ec)
-			if c.ok {
+			synctest.Test(t, func(t *testing.T) {
+				var held [][]byte
+				cfg := configFor(always(200, c.body))
+				cfg.APIOptions = append(cfg.APIOptions, func(s *middleware.Stack) error {
+					return s.Initialize.Add(middleware.InitializeMiddlewareFunc("hold", func(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata, error) {
+						out, meta, err := next.HandleInitialize(ctx, in)
+						switch result := out.Result.(type) {
+						case *kms.GenerateDataKeyOutput:
+							held = append(held, result.Plaintext)
+						case *kms.DecryptOutput:
+							held = append(held, result.Plaintext)
+						}
+						return out, meta, err
+					}), middleware.Before)
+				})
+				opts := &awskms.Options{UnreachableAfter: 100 * time.Millisecond} // bad answers are asked for again until then
+				if c.ok {
+					opts = nil
+				}
+				p, err := awskms.New(cfg, opts)
 				require.NoError(t, err)
-				require.Equal(t, plainKey, dk.Plaintext)
-				require.Equal(t, plainKey, plain)
-			}
-			require.GreaterOrEqual(t, len(held), 2)
-			for _, h := range held {
-				require.NotEmpty(t, h)
-				require.Equal(t, make([]byte, len(h)), h)
-			}
+				dk, err := p.GenerateDataKey(t.Context(), keyA, ec)
+				require.Equal(t, c.ok, err == nil)
+				plain, err := p.Unwrap(t.Context(), keyA, []byte("wrapped"), ec)
+				if c.ok {
+					require.NoError(t, err)
+					require.Equal(t, plainKey, dk.Plaintext)
+					require.Equal(t, plainKey, plain)
+				}
+				require.GreaterOrEqual(t, len(held), 2)
+				for _, h := range held {
+					require.NotEmpty(t, h)
+					require.Equal(t, make([]byte, len(h)), h)
+				}
+			})
 		})
 	}
 }
