@@ -192,23 +192,25 @@ func TestScoreboardS18(t *testing.T) {
 		{"inline", Options{}, sealAndOpen},
 		{"by reference, opening", Options{Store: mirrorStore{}}, open},
 	} {
-		opts := c.opts
-		opts.CacheSize = places
-		got := throughCrowd(t, warmUp, tenants, length, opts, c.use)
-		for range scoreboard.Count(3, 0) { // what grows does so each time, and a few seconds of noise don't
-			if got.slope-2*got.uncertain < 1 {
-				break
+		t.Run(c.name, func(t *testing.T) {
+			opts := c.opts
+			opts.CacheSize = places
+			got := throughCrowd(t, warmUp, tenants, length, opts, c.use)
+			for range scoreboard.Count(3, 0) { // what grows does so each time, and a few seconds of noise don't
+				if got.slope-2*got.uncertain < 1 {
+					break
+				}
+				got = throughCrowd(t, warmUp, tenants, length, opts, c.use)
 			}
-			got = throughCrowd(t, warmUp, tenants, length, opts, c.use)
-		}
-		opts.CacheSize = 10 * tenants
-		control := throughCrowd(t, 0, tenants/8, 0, opts, c.use)
-		ok := got.size <= places && got.left == 0 && got.slope-2*got.uncertain < 1 &&
-			control.size > places && control.slope-2*control.uncertain > 1
-		scoreboard.Row(t, "S18", ok,
-			fmt.Sprintf("%s, %d tenants: at most %d keys in %d places; heap %.0f KiB, slope %+.2f ± %.2f %% in %v; %d goroutines left of %d",
-				c.name, tenants, got.size, places, got.heap/1024, got.slope, got.uncertain, got.length.Round(time.Second), got.left, got.busy),
-			"<= cap; 0; < 1 %", fmt.Sprintf("a place for each: %d keys, slope %+.0f %%", control.size, control.slope))
+			opts.CacheSize = 10 * tenants
+			control := throughCrowd(t, 0, tenants/8, 0, opts, c.use)
+			ok := got.size <= places && got.left == 0 && got.slope-2*got.uncertain < 1 &&
+				control.size > places && control.slope-2*control.uncertain > 1
+			scoreboard.Row(t, "S18", ok,
+				fmt.Sprintf("%s, %d tenants: at most %d keys in %d places; heap %.0f KiB, slope %+.2f ± %.2f %% in %v; %d goroutines left of %d",
+					c.name, tenants, got.size, places, got.heap/1024, got.slope, got.uncertain, got.length.Round(time.Second), got.left, got.busy),
+				"<= cap; 0; < 1 %", fmt.Sprintf("a place for each: %d keys, slope %+.0f %%", control.size, control.slope))
+		})
 	}
 }
 
