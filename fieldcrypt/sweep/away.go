@@ -71,6 +71,9 @@ func (a *away) met(records []*record, rows []fieldcrypt.Row) error {
 // away. For one tenant alone that needs a second one.
 func (a *away) giveUp(records []*record, rows []fieldcrypt.Row) bool {
 	served, gone := answered(records, rows)
+	if len(gone) == 0 {
+		return false
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for tenant := range gone {
@@ -78,7 +81,10 @@ func (a *away) giveUp(records []*record, rows []fieldcrypt.Row) bool {
 			delete(gone, tenant)
 		}
 	}
-	if len(gone) == 0 || len(served) == 0 && (a.nobody || len(gone) != 1) {
+	if len(gone) == 0 { // another worker gave them up
+		return true
+	}
+	if len(served) == 0 && (a.nobody || len(gone) > 1) {
 		return false
 	}
 	if a.tenants == nil {
