@@ -1,7 +1,6 @@
 package sqlstore
 
 import (
-	"context"
 	"errors"
 
 	"github.com/fieldcrypt/fieldcrypt-go/internal/sqlerr"
@@ -65,9 +64,4 @@ func (k kind) sentinel() error {
 		return ErrNoTables
 	}
 	return nil
-}
-
-// ended reports whether err is only that of a context.
-func ended(err error) bool {
-	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }

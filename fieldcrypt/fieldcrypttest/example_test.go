@@ -30,14 +30,13 @@ func TestSave(t *testing.T) {
 	}
 }
 
-// What TestSave does, in one piece. It needs the testing.T of a test function,
-// so it has no output to compare.
+// A call needs the testing.T of a test function, so there is no output to compare.
 func Example() {
-	var t *testing.T // the parameter of the test function
-
-	contacts, err := fieldcrypt.For[contact](fieldcrypttest.New(t))
-	if err != nil {
-		t.Fatal(err)
+	_ = func(t *testing.T) { // TestSaveContact, in a program of yours
+		contacts, err := fieldcrypt.For[contact](fieldcrypttest.New(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		saveContact(t, contacts, &contact{ID: 1, Email: fieldcrypt.Of("ada@example.org")})
 	}
-	saveContact(t, contacts, &contact{ID: 1, Email: fieldcrypt.Of("ada@example.org")})
 }
