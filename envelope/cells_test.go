@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/fieldcrypt/fieldcrypt-go/internal/bubble"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider"
 )
 
@@ -28,7 +29,7 @@ func TestSealAllOpenAll(t *testing.T) {
 	const n, tenants = 500, 40
 	for mode, store := range modes {
 		t.Run(mode, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				p := &plainProvider{delay: time.Second}
 				opts := &Options{Store: store(), KeyAge: time.Hour}
 				r := plainRing(t, p, opts)
@@ -173,7 +174,7 @@ func TestOpenAllFailsCellByCell(t *testing.T) {
 // A call over many cells whose context ends while keys are loaded fails those
 // that wait and keeps what was in memory.
 func TestOpenAllOutOfTime(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		p := &plainProvider{}
 		r := plainRing(t, p, nil)
 		cells := cellsOf(20, 2)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/fieldcrypt/fieldcrypt-go/internal/bubble"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider"
 )
 
@@ -198,7 +199,7 @@ func TestInlineRefuses(t *testing.T) {
 
 // Many processes compact rows of one key at once.
 func TestCompactTogether(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		p := &plainProvider{}
 		env, _ := sealedBefore(t, p, place("acme"))
 		p.delay = time.Second

@@ -14,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/fieldcrypt/fieldcrypt-go/internal/bubble"
 	"github.com/fieldcrypt/fieldcrypt-go/internal/primitives"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider"
 )
@@ -23,7 +24,7 @@ import (
 func TestTombstonesOfSharedKeys(t *testing.T) {
 	for _, log := range []TombstoneLog{newLog(t), nil} {
 		for _, u := range users(t) {
-			bubble(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				p, store := &plainProvider{}, NewMemoryStore()
 				r := plainRing(t, p, &Options{Store: store, Tombstones: log})
 				old := u.write(t, r)
@@ -53,7 +54,7 @@ func TestSharedKeysInOutages(t *testing.T) {
 	for _, away := range []string{"service", "store"} {
 		for _, u := range users(t) {
 			t.Run(away+" "+string(u.purpose), func(t *testing.T) {
-				bubble(t, func(t *testing.T) {
+				bubble.Test(t, func(t *testing.T) {
 					p, store := &awayProvider{plainProvider: &plainProvider{}}, &allAwayStore{MemoryStore: NewMemoryStore()}
 					r, err := NewKeyRing(p, RootKeys{Seal: plainRoot}, &Options{Store: store})
 					require.NoError(t, err)

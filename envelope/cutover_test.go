@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/fieldcrypt/fieldcrypt-go/internal/bubble"
 )
 
 // A user of shared keys writes a value and searches for it, by index or
@@ -65,7 +67,7 @@ func eachUser(t *testing.T, test func(t *testing.T, u user, p *plainProvider, st
 	t.Helper()
 	for _, u := range users(t) {
 		t.Run(string(u.purpose), func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				p, store := &plainProvider{}, NewMemoryStore()
 				test(t, u, p, store, func() *KeyRing {
 					return plainRing(t, p, &Options{Store: store, StorePoll: 15 * time.Second})

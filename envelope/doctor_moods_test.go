@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/fieldcrypt/fieldcrypt-go/internal/bubble"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider"
 )
 
@@ -147,7 +148,7 @@ var acmeScope = []Scope{{Tenant: "acme"}}
 func TestDoctorOfMoods(t *testing.T) {
 	for _, mood := range []string{"calm", "panic", "goexit", "hang"} {
 		t.Run(mood, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				released := make(chan struct{})
 				defer time.Sleep(time.Minute) // what was left behind ends
 				defer close(released)
@@ -228,7 +229,7 @@ func TestDoctorOfMoods(t *testing.T) {
 
 // A caller who leaves isn't kept, whatever hangs.
 func TestDoctorOfACallerWhoLeaves(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		released := make(chan struct{})
 		provider := newMoody(func(_ context.Context, method string) {
 			if method != "Behind" && method != "ListRootKeys" {
@@ -301,7 +302,7 @@ func (i *impatient) Examine(context.Context) []kmsprovider.Finding {
 
 // Many root keys are tried at once, and not too many.
 func TestDoctorIsBounded(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		var now, most atomic.Int64
 		provider := &listing{newMoody(func(_ context.Context, method string) {
 			if method == "Check" {
@@ -359,7 +360,7 @@ func (l *lateProvider) GenerateDataKey(ctx context.Context, rootKey string, ec k
 func TestDoctorWipesDataKeys(t *testing.T) {
 	for _, late := range []bool{false, true} {
 		t.Run(fmt.Sprint("late: ", late), func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				p := &lateProvider{plainProvider: &plainProvider{}, released: make(chan struct{})}
 				if !late {
 					close(p.released)

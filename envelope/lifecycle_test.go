@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/fieldcrypt/fieldcrypt-go/internal/bubble"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider"
 )
 
@@ -141,7 +142,7 @@ func TestMovesHoldAtOnce(t *testing.T) {
 }
 
 func TestDestroy(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		store := NewMemoryStore()
 		r, env, key := retired(t, &Options{Store: store})
 		require.NoError(t, r.ScheduleDestroy(t.Context(), key, 48*time.Hour, ops))
@@ -183,7 +184,7 @@ func TestDestroy(t *testing.T) {
 
 // A key that is scheduled twice has the longer wait.
 func TestScheduleAgain(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r, _, key := retired(t, &Options{Store: NewMemoryStore()})
 		require.NoError(t, r.ScheduleDestroy(t.Context(), key, LeastWait, ops))
 		require.NoError(t, r.ScheduleDestroy(t.Context(), key, 720*time.Hour, ops))
@@ -216,7 +217,7 @@ func (s *interruptedStore) Update(ctx context.Context, old, rec Record) error {
 func TestDestroyHeldUp(t *testing.T) {
 	for name, cancel := range map[string]bool{"cancelled and scheduled": true, "put off": false} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				store := &interruptedStore{MemoryStore: NewMemoryStore()}
 				r, _, key := retired(t, &Options{Store: store})
 				other := plainRing(t, &plainProvider{}, &Options{Store: store.MemoryStore})
@@ -238,7 +239,7 @@ func TestDestroyHeldUp(t *testing.T) {
 }
 
 func TestLoseReferencedData(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r, _, key := retired(t, &Options{Store: NewMemoryStore()})
 		require.NoError(t, r.ScheduleDestroy(t.Context(), key, LeastWait, ops))
 		time.Sleep(LeastWait)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/fieldcrypt/fieldcrypt-go/internal/bubble"
 	"github.com/fieldcrypt/fieldcrypt-go/internal/scoreboard"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider/awskms"
@@ -45,7 +46,7 @@ func (o outageRun) holds() bool {
 func throughOutage(t *testing.T, fault fakekms.Fault, opts Options) (run outageRun) {
 	t.Helper()
 	const length = 30 * time.Minute
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		srv := fakekms.New(fakekms.Options{})
 		defer srv.Close()
 		root := newAWSRoot(srv)

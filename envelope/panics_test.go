@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/fieldcrypt/fieldcrypt-go/internal/bubble"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider/localkms"
 )
@@ -27,7 +28,7 @@ func (l *panickyLog) Read(context.Context, int64) ([]Tombstone, int64, error) {
 }
 
 func TestPanicOfTheTombstoneLogInThePoll(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		dead := &panickyLog{}
 		r, log := moodyRing(t, &moodyProvider{}, &Options{Store: NewMemoryStore(), Tombstones: dead, OutageGrace: time.Hour})
 		_, _ = sealFor(t, r, place("acme"))
@@ -49,7 +50,7 @@ func TestPanicOfTheTombstoneLogInThePoll(t *testing.T) {
 }
 
 func TestPanicOfTheRoutesInThePoll(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		store := &panickyRoutes{KeyStore: NewMemoryStore()}
 		r, log := moodyRing(t, &moodyProvider{}, &Options{Store: store})
 		_, _ = sealFor(t, r, place("acme"))
@@ -64,7 +65,7 @@ func (*panickyRoutes) Shard(Scope) (string, error) { panic("made-up") }
 
 // What OnEvent does changes nothing of what it is told of.
 func TestPanicOfOnEvent(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		store, p := NewMemoryStore(), &moodyProvider{}
 		told := 0
 		r, err := NewKeyRing(p, RootKeys{Seal: plainRoot}, &Options{Store: store, OnEvent: func(Event) { told++; panic("made-up") }})
@@ -92,7 +93,7 @@ func (s *panickyClaims) Claim(ctx context.Context, scope Scope, purpose Purpose,
 }
 
 func TestPanicOfAClaimsRenewal(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		store, p := &panickyClaims{MemoryStore: NewMemoryStore()}, &plainProvider{delay: 12 * time.Second}
 		r := plainRing(t, p, &Options{Store: store})
 		_, _ = sealFor(t, r, place("acme"))

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/fieldcrypt/fieldcrypt-go/internal/bubble"
 )
 
 // regions is a store for each class, of which some may be away, hang or have no
@@ -69,7 +71,7 @@ func TestOneOfSeveralStoresIsAway(t *testing.T) {
 		"control: one for all": func(context.Context) error { return errStoreAway },
 	} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				var broken atomic.Bool
 				store := &regions{KeyStore: NewMemoryStore(), states: map[string]func(context.Context) error{
 					"us": func(ctx context.Context) error {
@@ -127,7 +129,7 @@ func TestOneOfSeveralStoresIsAway(t *testing.T) {
 // Keys for which no store is named serve until the grace has passed, and are
 // those of their store when it is named again.
 func TestNoStoreIsNamed(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		store := &regions{KeyStore: NewMemoryStore()}
 		r, log := moodyRing(t, &moodyProvider{}, &Options{Store: store, OutageGrace: time.Hour})
 		_, _ = sealFor(t, r, inClass("eu"))
@@ -160,7 +162,7 @@ func (s *shortStore) States(ctx context.Context, keys []KeyName) ([]State, error
 // An answer about fewer or more keys than were asked for is none.
 func TestStatesOfTheWrongNumber(t *testing.T) {
 	for more, away := range map[int]int{-1: 1, 1: 1, 0: 0} {
-		bubble(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			r, log := moodyRing(t, &moodyProvider{}, &Options{Store: &shortStore{NewMemoryStore(), more}, OutageGrace: time.Hour})
 			_, _ = sealFor(t, r, inClass("eu"))
 			_, _ = sealFor(t, r, inClass("us"))
@@ -174,7 +176,7 @@ func TestStatesOfTheWrongNumber(t *testing.T) {
 // A store that takes all the time there is doesn't keep the tombstone log from
 // being heeded.
 func TestTombstonesBesideASlowStore(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		store := &regions{KeyStore: NewMemoryStore(), states: map[string]func(context.Context) error{
 			DefaultClass: func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
 		}}

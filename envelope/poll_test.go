@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/fieldcrypt/fieldcrypt-go/internal/bubble"
 )
 
 // setState moves a key as another process would.
@@ -39,7 +41,7 @@ func TestOtherProcessesNotice(t *testing.T) {
 		{"a destroyed key", func(t *testing.T, store KeyStore, _ *KeyRing, id KeyID) { setState(t, store, id, StateDestroyed) }, ErrKeyDestroyed},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				store := NewMemoryStore()
 				p := &moodyProvider{}
 				r, log := moodyRing(t, p, &Options{Store: store, StorePoll: poll})
@@ -66,7 +68,7 @@ func TestOtherProcessesNotice(t *testing.T) {
 // Where a key's record is gone, what is in memory opens, and nothing more is
 // sealed with it: others could not open that. It is told once.
 func TestRecordThatIsGone(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		store := NewMemoryStore()
 		r, log := moodyRing(t, &moodyProvider{}, &Options{Store: store})
 		env, id := sealFor(t, r, place("acme"))
@@ -122,7 +124,7 @@ func requireVanished(t *testing.T, log *eventLog, id KeyID) {
 func TestSharedRecordThatIsGone(t *testing.T) {
 	for _, u := range users(t) {
 		t.Run(string(u.purpose), func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				store := NewMemoryStore()
 				r, log := moodyRing(t, &moodyProvider{}, &Options{Store: store})
 				u.write(t, r)
@@ -140,7 +142,7 @@ func TestSharedRecordThatIsGone(t *testing.T) {
 
 // A key that came inside an envelope was never in the store: nothing is told.
 func TestInlineKeyHasNoRecord(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		p := &moodyProvider{}
 		inline, _ := moodyRing(t, p, &Options{})
 		env, _ := sealFor(t, inline, place("acme"))
@@ -177,7 +179,7 @@ func (s *awayStore) Get(ctx context.Context, scope Scope, purpose Purpose, id Ke
 // A key store that is away ends keys in memory when the grace has passed, and
 // not before.
 func TestStoreAway(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		store := &awayStore{MemoryStore: NewMemoryStore()}
 		r, log := moodyRing(t, &moodyProvider{}, &Options{Store: store, OutageGrace: time.Hour})
 		env, _ := sealFor(t, r, place("acme"))
@@ -203,7 +205,7 @@ func TestStoreAway(t *testing.T) {
 // More keys than one call asks for are all heeded.
 func TestPollOfManyKeys(t *testing.T) {
 	const n = 2*statesAtOnce + 17
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		store := NewMemoryStore()
 		r, log := moodyRing(t, &moodyProvider{}, &Options{Store: store})
 		cells := cellsOf(n, n)

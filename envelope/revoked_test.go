@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/fieldcrypt/fieldcrypt-go/internal/bubble"
 	"github.com/fieldcrypt/fieldcrypt-go/internal/scoreboard"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider/fakekms"
@@ -95,7 +96,7 @@ func TestScoreboardS14(t *testing.T) {
 	for _, c := range revocations {
 		var got, control revokedRun
 		for i := range moments {
-			bubble(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				for _, soft := range []bool{false, true} {
 					if soft && i > 0 {
 						continue

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/fieldcrypt/fieldcrypt-go/internal/bubble"
 )
 
 func TestDefaults(t *testing.T) {
@@ -22,7 +24,7 @@ func TestDefaults(t *testing.T) {
 func TestBudgetAheadOfNeed(t *testing.T) {
 	for mode, store := range modes {
 		t.Run(mode, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				const delay, pace, messages = time.Second, 700 * time.Millisecond, 500
 				p := &plainProvider{delay: delay}
 				r := plainRing(t, p, &Options{Store: store(), MessageBudget: 128})
@@ -84,7 +86,7 @@ func TestResetCounters(t *testing.T) {
 
 // The process's own counts go when their keys have ended for good.
 func TestOwnCountsAreBounded(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		var d drawnCounts
 		for i := range 5 * fewCounts {
 			k := &dataKey{seal: &sealing{budget: 100, created: time.Now(), notAfter: time.Now().Add(time.Hour)}}

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/fieldcrypt/fieldcrypt-go/internal/bubble"
 )
 
 // Clocks of processes differ, and are set back.
@@ -45,7 +47,7 @@ func TestKeyOfAProcessWithAnotherClock(t *testing.T) {
 		{"a year behind", -year, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				p := &plainProvider{}
 				store, rec := storedBy(t, p, c.ahead)
 				r := plainRing(t, p, &Options{Store: store})
@@ -68,7 +70,7 @@ func TestKeyOfAProcessWithAnotherClock(t *testing.T) {
 func TestClockSetBackBetweenAttempts(t *testing.T) {
 	for mode, store := range modes {
 		t.Run(mode, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				p := &plainProvider{}
 				r := plainRing(t, p, &Options{Store: store(), MessageBudget: 1000})
 				_, first := sealFor(t, r, place("acme"))

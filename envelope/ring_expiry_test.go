@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/fieldcrypt/fieldcrypt-go/internal/bubble"
 	"github.com/fieldcrypt/fieldcrypt-go/internal/scoreboard"
 )
 
@@ -76,7 +77,7 @@ func TestScoreboardS12KeysEndingAtOnce(t *testing.T) {
 		},
 	} {
 		peak := func(bounded bool) (most int) {
-			bubble(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				opts := c.opts
 				if opts.Store != nil {
 					opts.Store = NewMemoryStore()

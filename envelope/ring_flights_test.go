@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/fieldcrypt/fieldcrypt-go/internal/bubble"
 	"github.com/fieldcrypt/fieldcrypt-go/internal/scoreboard"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider"
 )
@@ -22,7 +23,7 @@ import (
 func TestScoreboardS12(t *testing.T) {
 	const readers = 10_000
 	var got, control [2]int // inline, reference
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		for mode, store := range []KeyStore{nil, NewMemoryStore()} {
 			p := &plainProvider{}
 			env, err := plainRing(t, p, &Options{Store: store}).Seal(t.Context(), place("acme"), AppendString(nil, "x"))
@@ -102,7 +103,7 @@ func (p *gatedProvider) Unwrap(ctx context.Context, rootKey string, wrapped []by
 func TestOneHangingTenantDelaysNoOther(t *testing.T) {
 	for mode, store := range map[string]func() KeyStore{"inline": func() KeyStore { return nil }, "reference": func() KeyStore { return NewMemoryStore() }} {
 		t.Run(mode, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				p := &gatedProvider{tenant: "slow", gate: make(chan struct{})}
 				r, err := NewKeyRing(p, RootKeys{Seal: plainRoot}, &Options{Store: store()})
 				require.NoError(t, err)
@@ -133,7 +134,7 @@ func TestOneHangingTenantDelaysNoOther(t *testing.T) {
 // An envelope with a victim's key ID and a false wrapped key comes first and
 // is still being looked at when the honest reader asks.
 func TestFalseEnvelopeCannotFailTheHonestFlight(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		p := &plainProvider{}
 		env, err := plainRing(t, p, nil).Seal(t.Context(), place("acme"), AppendString(nil, "x"))
 		require.NoError(t, err)
@@ -159,7 +160,7 @@ func TestFalseEnvelopeCannotFailTheHonestFlight(t *testing.T) {
 
 // The first caller's impatience isn't the failure of those who wait with it.
 func TestFirstCallerLeaves(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		p := &plainProvider{delay: time.Second}
 		r := plainRing(t, p, nil)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
@@ -183,7 +184,7 @@ func TestFirstCallerLeaves(t *testing.T) {
 func TestCloseLeavesNoGoroutine(t *testing.T) {
 	for mode, store := range map[string]func() KeyStore{"inline": func() KeyStore { return nil }, "reference": func() KeyStore { return NewMemoryStore() }} {
 		t.Run(mode, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				before := runtime.NumGoroutine()
 				p := &gatedProvider{tenant: "slow", gate: make(chan struct{})}
 				r, err := NewKeyRing(p, RootKeys{Seal: plainRoot}, &Options{Store: store(), KeyAge: time.Hour, MessageBudget: 8})

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/fieldcrypt/fieldcrypt-go/internal/bubble"
 	"github.com/fieldcrypt/fieldcrypt-go/internal/scoreboard"
 )
 
@@ -143,7 +144,7 @@ func TestScoreboardS27(t *testing.T) {
 	}
 	log := newLog(t)
 	var accepted, believed [2]int // opened, sealed with
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		w := newPlant(t, log)
 		for i := range forged {
 			f := forgeries[i%len(forgeries)]

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fieldcrypt/fieldcrypt-go/internal/bubble"
 	"github.com/fieldcrypt/fieldcrypt-go/internal/scoreboard"
 )
 
@@ -67,7 +68,7 @@ func TestScoreboardS10(t *testing.T) {
 		runs, controls = 100, 20
 	}
 	var two, lost, unclaimedLost, twoActive int
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		count := func(runs int, store lateStore) (two, lost int) {
 			for range runs {
 				store.MemoryStore = NewMemoryStore()

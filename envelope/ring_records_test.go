@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/fieldcrypt/fieldcrypt-go/internal/bubble"
 )
 
 // tamperedStore changes each record that it hands out.
@@ -158,7 +160,7 @@ func TestSealerWantsAnEndAndABudget(t *testing.T) {
 
 // A store that calls an expired key active gets nothing sealed with it.
 func TestStoreThatOffersAnExpiredKey(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		p := &plainProvider{}
 		store := NewMemoryStore()
 		opts := &Options{Store: store, KeyAge: time.Hour}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/fieldcrypt/fieldcrypt-go/internal/bubble"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider"
 )
 
@@ -97,7 +98,7 @@ func TestRefusalsExpire(t *testing.T) {
 		"another key": rebuild(h, func(h *header) { h.keyID = &KeyID{1} }),
 	} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				p.unwrapped = 0
 				r := plainRing(t, p, nil)
 				open := func() error {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/fieldcrypt/fieldcrypt-go/internal/bubble"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider/awskms"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider/fakekms"
@@ -22,7 +23,7 @@ import (
 // load any more.
 func TestNoLoadsForCallersThatHaveLeft(t *testing.T) {
 	const tenants = 500
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		p := &moodyProvider{}
 		writer, _ := moodyRing(t, p, &Options{})
 		cells := cellsOf(tenants, tenants)
@@ -122,7 +123,7 @@ func TestRotateAfterARotationElsewhere(t *testing.T) {
 func TestSlowRenewalDoesNotUndoRotate(t *testing.T) {
 	for mode, store := range modes {
 		t.Run(mode, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				const one, two = "plain://one", "plain://two"
 				var moved atomic.Bool
 				roots := RootKeysFunc(func(Scope) (RootKeys, error) {
@@ -173,7 +174,7 @@ func TestSlowLoadsKeepTheirClass(t *testing.T) {
 		require.NotErrorIs(t, err, context.DeadlineExceeded, "the deadline isn't the caller's")
 	})
 	t.Run("hanging store", func(t *testing.T) {
-		bubble(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			r := plainRing(t, &plainProvider{}, &Options{Store: hangingStore{NewMemoryStore()}})
 			_, err := r.Seal(t.Context(), place("acme"), AppendString(nil, "x"))
 			require.ErrorIs(t, err, ErrStoreUnavailable)
@@ -181,7 +182,7 @@ func TestSlowLoadsKeepTheirClass(t *testing.T) {
 		})
 	})
 	t.Run("another process's claim", func(t *testing.T) {
-		bubble(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			store := NewMemoryStore()
 			_, err := store.Claim(t.Context(), place("acme").Scope, PurposeData, "another", time.Hour)
 			require.NoError(t, err)
@@ -213,7 +214,7 @@ func (s *twoFacedStore) Active(context.Context, Scope, Purpose) (Record, error) 
 
 // A store that contradicts itself, or a damaged record, isn't a flood of calls.
 func TestBadStoresCostFewCalls(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		p := &plainProvider{}
 		store := &twoFacedStore{MemoryStore: NewMemoryStore()}
 		writer := plainRing(t, p, &Options{Store: store.MemoryStore, KeyAge: time.Hour})
@@ -312,7 +313,7 @@ func (p *deafProvider) GenerateDataKey(context.Context, string, kmsprovider.Encr
 
 // A provider that doesn't heed its context can't make callers wait for it.
 func TestDeafProvider(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		p := &deafProvider{gate: make(chan struct{})}
 		r, err := NewKeyRing(p, RootKeys{Seal: plainRoot}, nil)
 		require.NoError(t, err)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/fieldcrypt/fieldcrypt-go/internal/bubble"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider"
 )
 
@@ -113,7 +114,7 @@ func (p *deniedProvider) GenerateDataKey(ctx context.Context, rootKey string, ec
 func TestRacingRotators(t *testing.T) {
 	for _, delay := range []time.Duration{0, time.Millisecond, 10 * time.Second} {
 		t.Run(delay.String(), func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				p := &plainProvider{delay: delay}
 				store := NewMemoryStore()
 				var wg sync.WaitGroup
@@ -157,7 +158,7 @@ func TestAge(t *testing.T) {
 	const age = 8 * time.Hour
 	for mode, store := range modes {
 		t.Run(mode, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				p := &deniedProvider{}
 				r, err := NewKeyRing(p, RootKeys{Seal: plainRoot}, &Options{Store: store(), KeyAge: age})
 				require.NoError(t, err)

@@ -12,8 +12,12 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/fieldcrypt/fieldcrypt-go/internal/bubble"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider"
 )
+
+// testDay is when the made-up keys of these tests were made.
+var testDay = time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC)
 
 // plainProvider keeps data keys in memory, counts its calls and can be slow.
 // Its wrapped keys are the encryption context and a number.
@@ -119,7 +123,7 @@ func TestBudget(t *testing.T) {
 	for _, budget := range []uint64{1, 2, 10, 100} {
 		for _, mode := range []string{"inline", "reference"} {
 			t.Run(fmt.Sprintf("%s %d", mode, budget), func(t *testing.T) {
-				bubble(t, func(t *testing.T) {
+				bubble.Test(t, func(t *testing.T) {
 					opts := &Options{MessageBudget: budget}
 					if mode == "reference" {
 						opts.Store = NewMemoryStore()
@@ -158,7 +162,7 @@ func TestBudget(t *testing.T) {
 }
 
 func TestOneCallForAColdKey(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		p := &plainProvider{}
 		store := NewMemoryStore()
 		env, err := plainRing(t, p, &Options{Store: store}).Seal(t.Context(), place("acme"), AppendString(nil, "x"))
@@ -179,7 +183,7 @@ func TestOneCallForAColdKey(t *testing.T) {
 }
 
 func TestSlowProvider(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		p := &plainProvider{delay: time.Hour}
 		r := plainRing(t, p, nil)
 		_, err := r.Seal(t.Context(), place("acme"), AppendString(nil, "x"))
@@ -206,7 +210,7 @@ func (s *heldUpStore) Claim(ctx context.Context, scope Scope, purpose Purpose, h
 
 // A key service that is slower than a claim lasts is asked by one process.
 func TestSlowServiceIsAskedOnce(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		store := NewMemoryStore()
 		p := &plainProvider{delay: 50 * time.Second}
 		var wg sync.WaitGroup
@@ -226,7 +230,7 @@ func TestSlowServiceIsAskedOnce(t *testing.T) {
 // Another process makes the key while ours is held up for longer than its claim
 // lasts: ours uses that key.
 func TestClaimRunsOutWhileAProcessIsHeldUp(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		store := NewMemoryStore()
 		heldUp := &heldUpStore{MemoryStore: store}
 		p := &plainProvider{delay: 20 * time.Second}

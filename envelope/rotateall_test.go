@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/fieldcrypt/fieldcrypt-go/internal/bubble"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider"
 )
 
@@ -29,7 +30,7 @@ func toRotate(t *testing.T, p *moodyProvider, tenants int) *KeyRing {
 // A scope whose key service is throttled or away for a moment is tried again.
 func TestRotateAllTriesAgain(t *testing.T) {
 	for _, err := range []error{errSlowed, errAway} {
-		bubble(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			p := &moodyProvider{}
 			r := toRotate(t, p, 10)
 			p.set(err)
@@ -55,7 +56,7 @@ func TestRotateAllGivesUp(t *testing.T) {
 		"unusable":  {errUnkey, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				p := &moodyProvider{}
 				r := toRotate(t, p, tenants)
 				p.set(c.err)
@@ -94,7 +95,7 @@ func TestRotateAllGivesUp(t *testing.T) {
 // Failures that are scattered end nothing, and those of the scope alone don't
 // count: bad input for one is no word about the others.
 func TestRotateAllGoesOn(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		p := &moodyProvider{tenant: "tenant-7"}
 		r := toRotate(t, p, 100)
 		p.set(errAway)
@@ -118,7 +119,7 @@ func TestRotateAllGoesOn(t *testing.T) {
 
 // A caller who leaves isn't kept by pauses.
 func TestRotateAllEndsWithItsContext(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		p := &moodyProvider{}
 		r := toRotate(t, p, 5)
 		p.set(errAway)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/fieldcrypt/fieldcrypt-go/internal/bubble"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider"
 )
 
@@ -46,7 +47,7 @@ func (l *hangingLog) hang() (letGo func()) {
 // refused in time, as the log's failure.
 func TestSlowTombstoneLog(t *testing.T) {
 	file := newLog(t)
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		p, store := &plainProvider{}, NewMemoryStore()
 		writer := plainRing(t, p, &Options{Store: store})
 		envs, ids := map[string][]byte{}, map[string]KeyID{}
@@ -92,7 +93,7 @@ func TestSlowTombstoneLog(t *testing.T) {
 // read, where it is as new as they need it.
 func TestTombstonesAreReadOnce(t *testing.T) {
 	file := newLog(t)
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		log := &hangingLog{TombstoneLog: file}
 		r := plainRing(t, &plainProvider{}, &Options{Store: NewMemoryStore(), Tombstones: log})
 		letGo := log.hang()

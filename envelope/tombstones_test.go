@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/fieldcrypt/fieldcrypt-go/internal/bubble"
 )
 
 func newLog(t *testing.T) *TombstoneFile {
@@ -44,7 +46,7 @@ func TestRestoredBackup(t *testing.T) {
 		want error
 	}{{"with a log", newLog(t), ErrKeyDestroyed}, {"the control: without", nil, nil}} {
 		t.Run(c.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				store := NewMemoryStore()
 				p := &plainProvider{}
 				r := plainRing(t, p, &Options{Store: store, Tombstones: c.log})
@@ -98,7 +100,7 @@ func TestRestoredBackup(t *testing.T) {
 // back and says that it may open.
 func TestTombstoneEndsKeysInMemory(t *testing.T) {
 	log := newLog(t)
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r := plainRing(t, &plainProvider{}, &Options{Store: NewMemoryStore(), Tombstones: log})
 		env, id := sealFor(t, r, place("acme"))
 		require.NoError(t, log.Append(t.Context(), Tombstone{nameOf(id), ops.change()}))
@@ -121,7 +123,7 @@ func (brokenLog) Read(context.Context, int64) ([]Tombstone, int64, error) {
 // A log that fails refuses keys that aren't in memory, and destroys nothing.
 // While the tombstone is being written, nobody brings the key back.
 func TestCancelWhileDestroying(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		store := NewMemoryStore()
 		log := &meanwhileLog{TombstoneLog: newLog(t)}
 		r, _, key := retired(t, &Options{Store: store, Tombstones: log})
@@ -154,7 +156,7 @@ func (l *meanwhileLog) Append(ctx context.Context, t Tombstone) error {
 // When the store fails after the log has the tombstone, the key is destroyed:
 // nobody is told that he has brought it back. Destroy, called again, goes on.
 func TestTombstoneWithoutDestruction(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		store := &interruptedStore{MemoryStore: NewMemoryStore()}
 		log := newLog(t)
 		r, _, key := retired(t, &Options{Store: store, Tombstones: log})
@@ -176,7 +178,7 @@ func TestTombstoneWithoutDestruction(t *testing.T) {
 }
 
 func TestBrokenTombstoneLog(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		store := NewMemoryStore()
 		p := &plainProvider{}
 		writer := plainRing(t, p, &Options{Store: store})

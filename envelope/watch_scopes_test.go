@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/fieldcrypt/fieldcrypt-go/internal/bubble"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider"
 )
 
@@ -21,7 +22,7 @@ func TestTenantThatLeft(t *testing.T) {
 		"moved":              nil,
 	} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				var left atomic.Bool
 				p, log := &moodyProvider{}, &eventLog{}
 				roots := RootKeysFunc(func(s Scope) (RootKeys, error) {

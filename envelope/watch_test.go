@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/fieldcrypt/fieldcrypt-go/internal/bubble"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider"
 )
 
@@ -111,7 +112,7 @@ var (
 func TestKeysInUseGoOn(t *testing.T) {
 	for mode, store := range modes {
 		t.Run(mode, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				p := &moodyProvider{}
 				p.delay = 3 * time.Second
 				r, log := moodyRing(t, p, &Options{Store: store(), CacheTTL: time.Minute})
@@ -137,7 +138,7 @@ func TestOneCheckForARootKey(t *testing.T) {
 	const tenants = 50
 	for each, want := range map[bool]int{false: 1, true: tenants} {
 		t.Run(fmt.Sprint("each key ", each), func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				p := &moodyProvider{}
 				r, _ := moodyRing(t, p, &Options{CacheTTL: time.Hour, CheckEachKey: each})
 				for i := range tenants {
@@ -187,7 +188,7 @@ func TestRefusalEndsKeys(t *testing.T) {
 	for mode, store := range modes {
 		for _, refusal := range []error{errDenied, errUnkey} {
 			t.Run(mode+" "+refusal.Error(), func(t *testing.T) {
-				bubble(t, func(t *testing.T) {
+				bubble.Test(t, func(t *testing.T) {
 					const ttl = 10 * time.Minute
 					p := &moodyProvider{}
 					r, log := moodyRing(t, p, &Options{Store: store(), CacheTTL: ttl})
@@ -228,7 +229,7 @@ func TestOutageKeepsKeys(t *testing.T) {
 	for mode, store := range modes {
 		for _, outage := range []error{errAway, errSlowed} {
 			t.Run(mode+" "+outage.Error(), func(t *testing.T) {
-				bubble(t, func(t *testing.T) {
+				bubble.Test(t, func(t *testing.T) {
 					const ttl, grace = 5 * time.Minute, time.Hour
 					p := &moodyProvider{}
 					r, log := moodyRing(t, p, &Options{Store: store(), CacheTTL: ttl, OutageGrace: grace})
@@ -260,7 +261,7 @@ func TestOutageKeepsKeys(t *testing.T) {
 
 // A service that comes back is noticed, and its outage leaves no trace.
 func TestOutageEnds(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		p := &moodyProvider{}
 		r, log := moodyRing(t, p, &Options{CacheTTL: 5 * time.Minute})
 		env, _ := sealFor(t, r, place("acme"))
@@ -291,7 +292,7 @@ func TestOutageEnds(t *testing.T) {
 
 // A hanging service is an outage too.
 func TestHangingServiceKeepsKeys(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		p := &moodyProvider{}
 		r, log := moodyRing(t, p, &Options{CacheTTL: 5 * time.Minute})
 		env, _ := sealFor(t, r, place("acme"))
@@ -312,7 +313,7 @@ func TestHangingServiceKeepsKeys(t *testing.T) {
 func TestIdleKeysAreDropped(t *testing.T) {
 	for mode, store := range modes {
 		t.Run(mode, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				p := &moodyProvider{}
 				r, _ := moodyRing(t, p, &Options{Store: store(), KeyAge: 48 * time.Hour})
 				busy, _ := sealFor(t, r, place("busy"))
@@ -347,7 +348,7 @@ func tenantsIn(r *KeyRing) (tenants []string) {
 // one to open with, is sealed and opened under that no longer than a check takes to
 // come; others under that root key go on.
 func TestForbiddenRootKeyEndsItsTenantsKeys(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		const before, after = plainRoot, "plain://other"
 		var moved atomic.Bool
 		roots := RootKeysFunc(func(s Scope) (RootKeys, error) {
@@ -378,7 +379,7 @@ func TestForbiddenRootKeyEndsItsTenantsKeys(t *testing.T) {
 
 // Checks that hang keep no others waiting.
 func TestHangingChecksKeepNoOthersWaiting(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		const hanging = 200
 		p := &hangingProvider{plainProvider: &plainProvider{}}
 		roots := RootKeysFunc(func(s Scope) (RootKeys, error) { return RootKeys{Seal: "plain://" + s.Tenant}, nil })

@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
-	"testing/cryptotest"
 	"testing/synctest"
 	"time"
 
@@ -16,6 +15,7 @@ import (
 	"github.com/fieldcrypt/fieldcrypt-go/envelope/sqlstore"
 	"github.com/fieldcrypt/fieldcrypt-go/fieldcrypt"
 	"github.com/fieldcrypt/fieldcrypt-go/fieldcrypt/fieldcrypttest"
+	"github.com/fieldcrypt/fieldcrypt-go/internal/bubble"
 )
 
 type costContact struct {
@@ -81,8 +81,7 @@ func (c *costs) require(generated, unwrapped int) {
 
 func inSimulatedTime(t *testing.T, test func(c *costs)) {
 	t.Helper()
-	cryptotest.SetGlobalRandom(t, 1) // Go's own source needs a clock that moves, with GODEBUG=fips140=on
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		c := &costs{T: t}
 		c.start()
 		defer func() { require.NoError(t, c.crypt.Close()) }()

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/cryptotest"
 	"testing/synctest"
 	"time"
 
@@ -21,6 +20,7 @@ import (
 	"github.com/fieldcrypt/fieldcrypt-go/envelope/sqlstore"
 	"github.com/fieldcrypt/fieldcrypt-go/fieldcrypt"
 	"github.com/fieldcrypt/fieldcrypt-go/fieldcrypt/sweep"
+	"github.com/fieldcrypt/fieldcrypt-go/internal/bubble"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider/awskms"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider/failover"
@@ -150,13 +150,6 @@ func state(t *testing.T, keys envelope.KeyStore, key envelope.KeyName) envelope.
 	return states[0]
 }
 
-// simulated runs a test in simulated time.
-func simulated(t *testing.T, test func(t *testing.T)) {
-	t.Helper()
-	cryptotest.SetGlobalRandom(t, 1) // as inSimulatedTime
-	synctest.Test(t, test)
-}
-
 var who = envelope.Reason{By: "ada@example.com", Why: "ticket 4711"}
 
 // Deployment: a service that sealed inline gets a store.
@@ -208,7 +201,7 @@ func TestRunbookAddingAStore(t *testing.T) {
 }
 
 func TestRunbookOutage(t *testing.T) {
-	simulated(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		srv := fakekms.New(fakekms.Options{})
 		t.Cleanup(srv.Close)
 		kms, err := awskms.New(srv.Config(), nil)
@@ -251,7 +244,7 @@ func TestRunbookOutage(t *testing.T) {
 
 // A refusal is no outage.
 func TestRunbookRefusal(t *testing.T) {
-	simulated(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		srv := fakekms.New(fakekms.Options{})
 		t.Cleanup(srv.Close)
 		kms, err := awskms.New(srv.Config(), nil)
@@ -271,7 +264,7 @@ func TestRunbookRefusal(t *testing.T) {
 }
 
 func TestRunbookThrottling(t *testing.T) {
-	simulated(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		srv := fakekms.New(fakekms.Options{})
 		t.Cleanup(srv.Close)
 		kms, err := awskms.New(srv.Config(), nil)
@@ -302,7 +295,7 @@ func TestRunbookThrottling(t *testing.T) {
 }
 
 func TestRunbookDataKey(t *testing.T) {
-	simulated(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		ctx := t.Context()
 		check := func(err error) { t.Helper(); require.NoError(t, err) }
 		kms, roots := keyFile(t)
@@ -577,7 +570,7 @@ func backup(t *testing.T, db *sql.DB) {
 }
 
 func TestRunbookLostKeyStore(t *testing.T) {
-	simulated(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		ctx := t.Context()
 		check := func(err error) { t.Helper(); require.NoError(t, err) }
 		kms, roots := keyFile(t)
@@ -652,7 +645,7 @@ func TestRunbookLostKeyStore(t *testing.T) {
 }
 
 func TestRunbookRestore(t *testing.T) {
-	simulated(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		ctx := t.Context()
 		check := func(err error) { t.Helper(); require.NoError(t, err) }
 		kms, roots := keyFile(t)
@@ -698,7 +691,7 @@ func TestRunbookRestore(t *testing.T) {
 }
 
 func TestRunbookTenant(t *testing.T) {
-	simulated(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		ctx := t.Context()
 		check := func(err error) { t.Helper(); require.NoError(t, err) }
 		kms, roots := keyFile(t)
@@ -762,7 +755,7 @@ func TestRunbookTenant(t *testing.T) {
 // A replica that lags becomes the primary: what it lacks comes from the old
 // primary's disk.
 func TestRunbookReplica(t *testing.T) {
-	simulated(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		ctx := t.Context()
 		check := func(err error) { t.Helper(); require.NoError(t, err) }
 		kms, roots := keyFile(t)

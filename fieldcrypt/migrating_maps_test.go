@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -13,6 +12,7 @@ import (
 	"github.com/fieldcrypt/fieldcrypt-go/envelope"
 	"github.com/fieldcrypt/fieldcrypt-go/fieldcrypt"
 	"github.com/fieldcrypt/fieldcrypt-go/fieldcrypt/fieldcrypttest"
+	"github.com/fieldcrypt/fieldcrypt-go/internal/bubble"
 )
 
 // migratingSchema has columns and documents; until is "" for a strict one.
@@ -71,7 +71,7 @@ func TestMigratingMapsAndDocuments(t *testing.T) {
 		},
 	} {
 		t.Run(call, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				crypt := fieldcrypttest.NewWithStore(t)
 				m, strict := migratingMaps(t, crypt, "2000-01-02"), migratingMaps(t, crypt, "")
 				row := plaintextMap(1)
@@ -119,7 +119,7 @@ func TestMigratingMapsAndDocuments(t *testing.T) {
 // A document that was scanned and not decrypted is sealed as it is: in strict
 // schemas that is an error.
 func TestMigratingDocumentIsSealedWithoutDecrypt(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		crypt := fieldcrypttest.NewWithStore(t)
 		row := func() map[string]any {
 			var d fieldcrypt.Document
@@ -147,7 +147,7 @@ func TestMigratingDocumentIsSealedWithoutDecrypt(t *testing.T) {
 // What isn't of the field's type, or begins like an envelope, is listed by its
 // record and place, and the rest of the page is read.
 func TestMigratingMapsRefuse(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		crypt := fieldcrypttest.NewWithStore(t)
 		m := migratingMaps(t, crypt, "2000-01-02")
 		for name, c := range map[string]struct {
@@ -192,7 +192,7 @@ type migratingColumns struct {
 }
 
 func TestMigratingColumns(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		var events []fieldcrypt.PlaintextEvent
 		crypt := cryptWith(t, &events)
 		r := records[migratingColumns](t, crypt)

@@ -2,13 +2,13 @@ package fieldcrypt_test
 
 import (
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/fieldcrypt/fieldcrypt-go/fieldcrypt"
 	"github.com/fieldcrypt/fieldcrypt-go/fieldcrypt/fieldcrypttest"
+	"github.com/fieldcrypt/fieldcrypt-go/internal/bubble"
 )
 
 // newcomer migrates to a deterministic field and to one with a blind index.
@@ -32,7 +32,7 @@ func newcomerRow(t testing.TB, id int64) newcomer {
 // What migrates into an envelope by which it is looked up is found there, and
 // before, where the program asks for its plaintext as well.
 func TestMigratingIntoSearch(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r := records[newcomer](t, fieldcrypttest.NewWithStore(t))
 		for by, value := range map[string]string{"Newcomers.email": "ada@example.org", "Newcomers.name": "ada  LOVELACE"} {
 			search, err := r.Search(by)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -14,6 +13,7 @@ import (
 	"github.com/fieldcrypt/fieldcrypt-go/envelope"
 	"github.com/fieldcrypt/fieldcrypt-go/fieldcrypt"
 	"github.com/fieldcrypt/fieldcrypt-go/fieldcrypt/fieldcrypttest"
+	"github.com/fieldcrypt/fieldcrypt-go/internal/bubble"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider"
 )
 
@@ -98,7 +98,7 @@ func TestMigratingReadsPlaintextAndWritesEnvelopes(t *testing.T) {
 		"Encrypt alone": func(ctx context.Context, r *fieldcrypt.Records[migrant], m *migrant) error { return r.Encrypt(ctx, m) },
 	} {
 		t.Run(call, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				crypt := fieldcrypttest.NewWithStore(t)
 				r := records[migrant](t, crypt)
 				m := plaintextRow(t, 1)
@@ -146,7 +146,7 @@ func TestMigratingReadsPlaintextAndWritesEnvelopes(t *testing.T) {
 
 // The day that until names is the last one, by UTC whatever the process's zone.
 func TestMigrationEnds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		var events []fieldcrypt.PlaintextEvent
 		r := records[migrant](t, cryptWith(t, &events))
 		time.Sleep(48*time.Hour - time.Nanosecond)
@@ -183,7 +183,7 @@ func TestMigrationEnds(t *testing.T) {
 // An envelope that doesn't open, and what begins like one, is an error and never
 // plaintext; each is listed with its record.
 func TestMigratingDoesNotTakeEnvelopesForPlaintext(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		crypt := fieldcrypttest.NewWithStore(t)
 		r := records[migrant](t, crypt)
 		other := plaintextRow(t, 2)
@@ -254,7 +254,7 @@ func TestMigratingDoesNotTakeEnvelopesForPlaintext(t *testing.T) {
 // later. DecryptStrict and Encrypt, which change nothing on an error, leave it
 // where it is, and nobody sees it.
 func TestStrictTypesDropPlaintext(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		crypt := fieldcrypttest.NewWithStore(t)
 		strict, migrating := records[settler](t, crypt), records[migrant](t, crypt)
 		scanned := func() (*settler, *migrant) {
@@ -289,7 +289,7 @@ func TestStrictTypesDropPlaintext(t *testing.T) {
 
 // Plaintext is held to the place that its record has, as envelopes are.
 func TestMigratingNeedsThePlace(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r := records[migrant](t, fieldcrypttest.NewWithStore(t))
 		m := plaintextRow(t, 0)
 		require.ErrorContains(t, r.Decrypt(t.Context(), m), "its ID (field ID) is zero")
@@ -308,7 +308,7 @@ func TestMigratingNeedsThePlace(t *testing.T) {
 
 // An Encrypt that fails leaves plaintext as it was read.
 func TestMigratingEncryptIsAllOrNothing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r := records[migrant](t, fieldcrypttest.NewWithStore(t))
 		tooLong := func() *migrant {
 			m := plaintextRow(t, 2)
@@ -351,7 +351,7 @@ func TestMigratingEncryptIsAllOrNothing(t *testing.T) {
 // Records that share a value by a pointer read it, and can't be sealed, as with
 // any other value.
 func TestMigratingSharedValues(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r := records[migrant](t, fieldcrypttest.NewWithStore(t))
 		one, two := plaintextRow(t, 1), plaintextRow(t, 2)
 		two.Age, two.Custom = one.Age, one.Custom
@@ -365,7 +365,7 @@ func TestMigratingSharedValues(t *testing.T) {
 }
 
 func TestMigrationsAreCounted(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		var events []fieldcrypt.PlaintextEvent
 		crypt := cryptWith(t, &events)
 		r := records[migrant](t, crypt)
@@ -423,7 +423,7 @@ func TestMigrationsAreCounted(t *testing.T) {
 }
 
 func TestPanicOfOnPlaintextIsIgnored(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		crypt, err := fieldcrypt.New(fieldcrypttest.Provider(), fieldcrypt.RootKeys{Seal: fieldcrypttest.RootKey}, &fieldcrypt.Options{
 			OnPlaintext: func(fieldcrypt.PlaintextEvent) { panic("made-up panic") },
 		})

@@ -72,9 +72,16 @@ def counted(results):
         yield name, outcome
 
 
-def run(tally, folder, flags, env=None):
+def run_all(tally, folders, flags):
+    """Runs go test once for modules of the workspace, so that the packages of
+    several run at a time, and adds its results to tally."""
+    run(tally, ".", flags, [f"./{folder}/..." for folder in folders])
+    tally.modules += len(folders) - 1
+
+
+def run(tally, folder, flags, patterns=("./...",), env=None):
     """Runs go test in a module's folder and adds its results to tally."""
-    command = ["go", "test", "-json", *flags, "./..."]
+    command = ["go", "test", "-json", *flags, *patterns]
     with project.group(command, cwd=project.ROOT / folder, env=env, stdout=subprocess.PIPE, text=True) as child:
         results, output, failures = collections.defaultdict(dict), collections.defaultdict(list), len(tally.failed)
         for line in child.stdout:
@@ -85,7 +92,7 @@ def run(tally, folder, flags, env=None):
         code = child.wait()
     tally.modules += 1
     if code != 0 and len(tally.failed) == failures:
-        tally.failed.append(f"module {folder}: go test ended with {code}")
+        tally.failed.append(f"{' '.join(command)}: ended with {code}")
 
 
 def event(tally, e, results, output):
@@ -221,8 +228,7 @@ def main():
         flags.append(f"-skip={skip}")
 
     tally, begun = Tally(), time.monotonic()
-    for folder in folders:
-        run(tally, folder, flags)
+    run_all(tally, folders, flags)
     missing = report_left_out(folders, tags, args.local)
     if everything:
         print(f"\nnot run: {skip}; to run them: {instead}", end="")

@@ -42,8 +42,7 @@ def suite(tags, *flags):
     without FULL=1 with the counts of -short, since make test has the whole ones."""
     tally = gotest.Tally()
     short = [] if FULL else ["-short"]
-    for folder in project.modules():
-        gotest.run(tally, folder, [f"-tags={tags}", f"-skip={gotest.ALL_ROWS}", *short, *flags])
+    gotest.run_all(tally, project.modules(), [f"-tags={tags}", f"-skip={gotest.ALL_ROWS}", *short, *flags])
     return tally
 
 
@@ -83,8 +82,7 @@ def main():
     project.stop_on_signals()
     tags = ",".join(name for name, s in project.SERVERS.items() if os.environ.get(s.variable))
     tally = gotest.Tally()
-    for folder in project.modules():
-        gotest.run(tally, folder, [f"-tags={tags}", "-count=1", "-timeout=120m", f"-run={GO_ROWS}"])
+    gotest.run_all(tally, project.modules(), [f"-tags={tags}", "-count=1", "-timeout=120m", f"-run={GO_ROWS}"])
     for part, line in [races(tags), fips()]:
         tally.join(part)
         tally.rows.append(line)

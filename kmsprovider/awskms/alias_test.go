@@ -15,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/fieldcrypt/fieldcrypt-go/internal/bubble"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider/awskms"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider/providertest"
@@ -104,7 +105,7 @@ func TestAliasFailureIsNotPinned(t *testing.T) {
 }
 
 func TestAliasLookedUpOnceByMany(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		k := newAliasKMS()
 		k.delay = 500 * time.Millisecond
 		p := newOn(t, k.Do, nil)
@@ -129,7 +130,7 @@ func TestAliasLookedUpOnceByMany(t *testing.T) {
 
 // The one who looks up may give up; the others must not fail with it.
 func TestAliasLeaderGivesUp(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		k := newAliasKMS()
 		k.delay = 800 * time.Millisecond
 		p := newOn(t, k.Do, nil)
@@ -183,7 +184,7 @@ func TestReplicas(t *testing.T) {
 	require.Equal(t, []string{arnLocal, arnLocal, arnA}, k.called)
 
 	// An answer that names the primary didn't come from the replica.
-	synctest.Test(t, func(t *testing.T) { // it is tried again for a while
+	bubble.Test(t, func(t *testing.T) { // it is tried again for a while
 		p := newOn(t, always(200, dataKey(arnMulti, plainKey, []byte("wrapped"))), &awskms.Options{Replicas: map[string]string{arnMulti: arnLocal}})
 		_, err := p.Unwrap(t.Context(), "aws-kms://"+arnMulti, dk.Wrapped, ec)
 		require.ErrorIs(t, err, kmsprovider.ErrUnavailable)

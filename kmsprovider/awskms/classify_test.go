@@ -10,13 +10,13 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 	"unicode/utf8"
 
 	smithy "github.com/aws/smithy-go"
 	"github.com/stretchr/testify/require"
 
+	"github.com/fieldcrypt/fieldcrypt-go/internal/bubble"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider/awskms"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider/providertest"
@@ -127,7 +127,7 @@ func TestClasses(t *testing.T) {
 // virtual: a throttled call takes its 30 seconds.
 func checkClass(t *testing.T, w wire, class error, more func(error)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		p := newOn(t, w, nil)
 		for _, c := range calls([]byte("wrapped")) {
 			err := c.do(t.Context(), p)
@@ -232,7 +232,7 @@ func TestAnswersThatMakeNoSense(t *testing.T) {
 		{"another region", resolve, `{"KeyMetadata":{"Arn":"` + strings.Replace(arnA, region, "us-east-1", 1) + `"}}`, "another region"},
 	} {
 		t.Run(c.call.name+"/"+c.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				err := c.call.do(t.Context(), newOn(t, always(200, c.body), nil))
 				require.Equal(t, kmsprovider.ErrUnavailable, providertest.ClassOf(err), "%v", err)
 				require.ErrorContains(t, err, c.says)
@@ -307,7 +307,7 @@ func TestCallersContext(t *testing.T) {
 	for name, w := range faults {
 		t.Run("cancel during "+name, func(t *testing.T) {
 			for _, c := range calls([]byte("wrapped")) {
-				synctest.Test(t, func(t *testing.T) {
+				bubble.Test(t, func(t *testing.T) {
 					p := newOn(t, w, nil)
 					ctx, cancel := context.WithCancel(t.Context())
 					time.AfterFunc(777*time.Millisecond, cancel)
@@ -320,7 +320,7 @@ func TestCallersContext(t *testing.T) {
 		})
 		t.Run("deadline during "+name, func(t *testing.T) {
 			for _, c := range calls([]byte("wrapped")) {
-				synctest.Test(t, func(t *testing.T) {
+				bubble.Test(t, func(t *testing.T) {
 					p := newOn(t, w, nil)
 					ctx, cancel := context.WithTimeout(t.Context(), 777*time.Millisecond)
 					defer cancel()
@@ -335,7 +335,7 @@ func TestCallersContext(t *testing.T) {
 		})
 	}
 	t.Run("deadline just before ours", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 1950*time.Millisecond)
 			defer cancel()
 			err := generate(ctx, newOn(t, hang, nil))

@@ -9,13 +9,13 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/stretchr/testify/require"
 
+	"github.com/fieldcrypt/fieldcrypt-go/internal/bubble"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider/awskms"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider/fakekms"
@@ -122,7 +122,7 @@ func TestSpoiledAnswers(t *testing.T) {
 		{fakekms.NoKeyID, all},
 	} {
 		t.Run(string(c.spoil), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				b := newBench(t, nil)
 				defer b.Close()
 				dk := b.generate(t)
@@ -160,7 +160,7 @@ func TestOutageAndRecovery(t *testing.T) {
 		"slow": {Delay: time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				b := newBench(t, nil)
 				defer b.Close()
 				dk := b.generate(t)
@@ -185,7 +185,7 @@ func TestOutageAndRecovery(t *testing.T) {
 }
 
 func TestHalfThrottledOverConnections(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		b := newBench(t, nil)
 		defer b.Close()
 		b.Inject(fakekms.Fault{Error: "ThrottlingException", Rate: 0.5})

@@ -8,12 +8,14 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/fieldcrypt/fieldcrypt-go/internal/bubble"
 )
 
 // A root key that was throttled a while ago, and hasn't been answered since,
 // keeps to the pace of one without answers.
 func TestLimiterCountsAfterThrottling(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		l := newLimiter()
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/fieldcrypt/fieldcrypt-go/internal/bubble"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider/awskms"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider/fakekms"
@@ -52,7 +53,7 @@ func crowd(t *testing.T) (b bench, generate func(arn string) error) {
 
 // What isn't throttled isn't held back for long, however many come at once.
 func TestLimiterIsNoLimitWithoutThrottling(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		b, generate := crowd(t)
 		defer b.Close()
 		var l latencies
@@ -71,7 +72,7 @@ func TestLimiterIsNoLimitWithoutThrottling(t *testing.T) {
 func TestLimiterDoesNotCountWhatHasNoAnswer(t *testing.T) {
 	for name, fault := range map[string]fakekms.Fault{"hang": {Break: fakekms.Hang}, "drop": {Break: fakekms.Drop}, "5xx": {Error: "KMSInternalException"}} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				b, generate := crowd(t)
 				defer b.Close()
 				fault.Keys = []string{b.other}
@@ -99,7 +100,7 @@ func TestLimiterDoesNotCountWhatHasNoAnswer(t *testing.T) {
 // A root key that is throttled by itself, as one in an external key store, uses
 // up its own allowance.
 func TestThrottledRootKeyDoesNotSlowOthers(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		b, generate := crowd(t)
 		defer b.Close()
 		b.Inject(fakekms.Fault{Keys: []string{b.other}, Error: "ThrottlingException"})
@@ -128,7 +129,7 @@ func TestThrottledRootKeyDoesNotSlowOthers(t *testing.T) {
 
 // When the throttling is over, so is the limit.
 func TestLimiterRecovers(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		b, generate := crowd(t)
 		defer b.Close()
 		end := b.Inject(fakekms.Fault{Error: "ThrottlingException"})
@@ -150,7 +151,7 @@ func TestLimiterRecovers(t *testing.T) {
 
 // What a caller is told whose call was held back and never made.
 func TestHeldBack(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		b, generate := crowd(t)
 		defer b.Close()
 		b.Inject(fakekms.Fault{Error: "ThrottlingException"})
@@ -200,7 +201,7 @@ func TestHeldBack(t *testing.T) {
 
 // Who began first goes first: without that, some would wait for ever.
 func TestOldestCallerGoesFirst(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		b, generate := crowd(t)
 		defer b.Close()
 		b.Inject(fakekms.Fault{Above: 20, Error: "ThrottlingException"})

@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -27,6 +26,7 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 	"github.com/stretchr/testify/require"
 
+	"github.com/fieldcrypt/fieldcrypt-go/internal/bubble"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider/awskms"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider/providertest"
@@ -337,7 +337,7 @@ func TestAssumeRoleDuringOutage(t *testing.T) {
 		"throttled": {always(400, "<ErrorResponse><Error><Code>Throttling</Code></Error></ErrorResponse>"), kmsprovider.ErrThrottled},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				// The SDK goes on after the caller has left; the bubble must see
 				// its end.
 				w := wire(func(r *http.Request) (*http.Response, error) {
@@ -367,7 +367,7 @@ func TestCredentialFailures(t *testing.T) {
 		{"provider canceled", &aws.RequestCanceledError{Err: context.Canceled}, kmsprovider.ErrUnavailable},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { // a busy machine would be an outage of its own
+			bubble.Test(t, func(t *testing.T) { // a busy machine would be an outage of its own
 				cfg := configFor(always(200, "{}"))
 				cfg.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return aws.Credentials{}, c.err })
 				p, err := awskms.New(cfg, &awskms.Options{UnreachableAfter: 10 * time.Millisecond})
@@ -381,7 +381,7 @@ func TestCredentialFailures(t *testing.T) {
 		})
 	}
 	t.Run("no metadata service", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			unreachable := &smithy.OperationError{ServiceID: imds.ServiceID, OperationName: "GetMetadata", Err: &smithyhttp.RequestSendError{Err: errors.New("no route to host")}}
 			n := 0
 			cfg := configFor(good)
@@ -399,7 +399,7 @@ func TestCredentialFailures(t *testing.T) {
 		})
 	})
 	t.Run("slow provider", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			cfg := configFor(good)
 			cfg.Credentials = aws.NewCredentialsCache(aws.CredentialsProviderFunc(func(ctx context.Context) (aws.Credentials, error) {
 				time.Sleep(1500 * time.Millisecond)

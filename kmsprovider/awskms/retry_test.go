@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -17,6 +16,7 @@ import (
 	"github.com/aws/smithy-go/middleware"
 	"github.com/stretchr/testify/require"
 
+	"github.com/fieldcrypt/fieldcrypt-go/internal/bubble"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider/awskms"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider/providertest"
@@ -60,7 +60,7 @@ func TestHalfOfAllCallsThrottled(t *testing.T) {
 			return good(r)
 		})
 	}
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		sent := 0
 		p := newOn(t, half(&sent), nil)
 		for range needed {
@@ -70,7 +70,7 @@ func TestHalfOfAllCallsThrottled(t *testing.T) {
 		t.Logf("%d calls needed, %d made", needed, sent)
 	})
 	t.Run("control: the SDK's own retries", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			sent, failed := 0, 0
 			client := kms.NewFromConfig(configFor(half(&sent)))
 			for range needed {
@@ -100,7 +100,7 @@ func TestOutageIsBounded(t *testing.T) {
 	} {
 		for _, bound := range []time.Duration{0, 100 * time.Millisecond, 10 * time.Second} {
 			t.Run(fmt.Sprintf("%s, %v", name, bound), func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
+				bubble.Test(t, func(t *testing.T) {
 					sent := 0
 					p := newOn(t, counting(&sent, w), &awskms.Options{UnreachableAfter: bound})
 					most := bound
@@ -134,7 +134,7 @@ func TestOutageThatEndsInTime(t *testing.T) {
 		"both": inTurn(failing, throttling, fails(io.EOF), throttling, good),
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				require.NoError(t, generate(t.Context(), newOn(t, w, nil)))
 			})
 		})
@@ -158,7 +158,7 @@ func TestRefusalsAreNotRetried(t *testing.T) {
 func TestThrottledWithoutEnd(t *testing.T) {
 	t.Run("no deadline", func(t *testing.T) {
 		for most, opts := range map[time.Duration]*awskms.Options{30 * time.Second: nil, time.Second: {ThrottledFor: time.Second}} {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				sent := 0
 				start := time.Now()
 				err := generate(t.Context(), newOn(t, counting(&sent, throttling), opts))
@@ -171,7 +171,7 @@ func TestThrottledWithoutEnd(t *testing.T) {
 		}
 	})
 	t.Run("deadline", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 			defer cancel()
 			start := time.Now()
@@ -188,7 +188,7 @@ func TestThrottledWithoutEnd(t *testing.T) {
 
 // A service that throttles is there: the time doesn't count as an outage.
 func TestThrottledTimeIsNoOutage(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		start := time.Now()
 		throttled := wire(func(r *http.Request) (*http.Response, error) {
 			if time.Since(start) < 20*time.Second {
@@ -245,7 +245,7 @@ func TestSDKRetriesAreOff(t *testing.T) {
 // The SDK notices a wrong clock from an answer's Date and corrects itself for
 // the next attempt. Its own retryer would make that attempt; ours must too.
 func TestWrongClockIsCorrectedOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) { // the year is 2000 here
+	bubble.Test(t, func(t *testing.T) { // the year is 2000 here
 		refuse := wire(func(r *http.Request) (*http.Response, error) {
 			a := answer(r, 400, apiError("InvalidSignatureException", "Signature expired"))
 			a.Header.Set("Date", time.Now().Add(3*time.Hour).UTC().Format(http.TimeFormat))
@@ -275,7 +275,7 @@ func TestPlaintextBuffersAreWiped(t *testing.T) {
 		{"wrapped too long", dataKey(arnA, plainKey, make([]byte, 6145)), false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				var held [][]byte
 				cfg := configFor(always(200, c.body))
 				cfg.APIOptions = append(cfg.APIOptions, func(s *middleware.Stack) error {

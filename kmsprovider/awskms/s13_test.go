@@ -6,8 +6,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/cryptotest"
-	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -16,19 +14,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 	"github.com/stretchr/testify/require"
 
+	"github.com/fieldcrypt/fieldcrypt-go/internal/bubble"
 	"github.com/fieldcrypt/fieldcrypt-go/internal/scoreboard"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider/awskms"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider/fakekms"
 )
-
-// bubble runs a test in simulated time. With GODEBUG=fips140=on or only, Go's
-// random source starts from the jitter of a clock that doesn't move in a
-// bubble, and panics; so another one takes its place.
-func bubble(t *testing.T, test func(t *testing.T)) {
-	t.Helper()
-	cryptotest.SetGlobalRandom(t, 1)
-	synctest.Test(t, test)
-}
 
 // operation makes a data key in one way or another.
 type operation func(context.Context) error
@@ -72,7 +62,7 @@ func runThrottled(t *testing.T, needed int, throttling fakekms.Fault, build func
 	t.Helper()
 	const processes, callers = 4, 25
 	throttling.Error = "ThrottlingException"
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		srv := fakekms.New(fakekms.Options{})
 		defer srv.Close()
 		arn := srv.CreateKey(fakekms.KeyOptions{})

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/fieldcrypt/fieldcrypt-go/internal/bubble"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider/failover"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider/fakekms"
@@ -31,7 +32,7 @@ var down = map[string]fakekms.Fault{
 }
 
 func TestAllWell(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		p := newPair(t, nil)
 		defer p.close()
 		for _, m := range p.methods(t) {
@@ -49,7 +50,7 @@ func TestAllWell(t *testing.T) {
 func TestPrimaryDownAndBack(t *testing.T) {
 	for name, fault := range down {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				p := newPair(t, nil)
 				defer p.close()
 				methods := p.methods(t)
@@ -109,7 +110,7 @@ func TestPrimaryDownAndBack(t *testing.T) {
 func TestBothDownAndBack(t *testing.T) {
 	for name, fault := range down {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				p := newPair(t, nil)
 				defer p.close()
 				methods := p.methods(t)
@@ -158,7 +159,7 @@ func TestSlowPrimary(t *testing.T) {
 		{5 * time.Second, patience + answerTime, answerTime, true},
 	} {
 		t.Run(c.delay.String(), func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				p := newPair(t, nil)
 				defer p.close()
 				methods := p.methods(t)
@@ -188,7 +189,7 @@ func TestRefusalsDoNotFailOver(t *testing.T) {
 		"IncorrectKeyException":       kmsprovider.ErrInvalidCiphertext,
 	} {
 		t.Run(code, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				p := newPair(t, nil)
 				defer p.close()
 				methods := p.methods(t)
@@ -220,7 +221,7 @@ func TestRefusalsDoNotFailOver(t *testing.T) {
 
 // A root key that is disabled in its region stops, though its replica isn't.
 func TestDisabledPrimaryStops(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		p := newPair(t, nil)
 		defer p.close()
 		methods := p.methods(t)
@@ -238,7 +239,7 @@ func TestDisabledPrimaryStops(t *testing.T) {
 
 // A throttled primary has a replica with a quota of its own, and isn't away.
 func TestThrottledPrimary(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		p := newPair(t, nil)
 		defer p.close()
 		methods := p.methods(t)
@@ -269,7 +270,7 @@ func TestThrottledPrimary(t *testing.T) {
 // The end of the caller's context is the caller's, and says nothing of the
 // providers.
 func TestCallerLeaves(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		p := newPair(t, nil)
 		defer p.close()
 		methods := p.methods(t)
@@ -307,7 +308,7 @@ func TestCallerLeaves(t *testing.T) {
 
 // A deadline that comes soon is shared among the providers.
 func TestPatienceIsWithinTheDeadline(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		p := newPair(t, nil)
 		defer p.close()
 		methods := p.methods(t)
@@ -334,7 +335,7 @@ func TestHangWithinShortDeadlines(t *testing.T) {
 		{500 * time.Millisecond, 250*time.Millisecond + answerTime, answerTime, true},
 		{400 * time.Millisecond, 200*time.Millisecond + answerTime, 200*time.Millisecond + answerTime, false},
 	} {
-		bubble(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			p := newPair(t, nil)
 			defer p.close()
 			unwrap := p.methods(t)[1]
@@ -358,7 +359,7 @@ func TestHangWithinShortDeadlines(t *testing.T) {
 // Of many calls at the time of a probe, one makes it and none of the others
 // waits.
 func TestOneProbeAtATime(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		p := newPair(t, nil)
 		defer p.close()
 		unwrap := p.methods(t)[1]
@@ -389,7 +390,7 @@ func TestOneProbeAtATime(t *testing.T) {
 
 // Both regions' keys open what either of them made, under one name.
 func TestDataKeysOfBothAreOne(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		p := newPair(t, nil)
 		defer p.close()
 		back := p.primary.Inject(fakekms.Fault{Break: fakekms.Drop})
@@ -406,7 +407,7 @@ func TestDataKeysOfBothAreOne(t *testing.T) {
 
 // An alias is the first provider's: in another region it may be another key.
 func TestAliasIsThePrimarys(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		p := newPair(t, nil)
 		defer p.close()
 		p.primary.CreateAlias("alias/crm", p.primaryARN)
@@ -430,7 +431,7 @@ func TestAliasIsThePrimarys(t *testing.T) {
 }
 
 func TestCheckEach(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		p := newPair(t, nil)
 		defer p.close()
 		require.NoError(t, p.provider.CheckEach(t.Context(), p.rootKey))

@@ -3,8 +3,6 @@ package failover_test
 import (
 	"context"
 	"testing"
-	"testing/cryptotest"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -16,15 +14,6 @@ import (
 )
 
 var ec = kmsprovider.EncryptionContext{"fieldcrypt:tenant": "acme"}
-
-// bubble runs a test in simulated time. With GODEBUG=fips140=on or only, Go's
-// random source starts from the jitter of a clock that doesn't move in a
-// bubble, and panics; so another one takes its place.
-func bubble(t *testing.T, test func(t *testing.T)) {
-	t.Helper()
-	cryptotest.SetGlobalRandom(t, 1)
-	synctest.Test(t, test)
-}
 
 const answerTime = 10 * time.Millisecond
 

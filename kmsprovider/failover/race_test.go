@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/fieldcrypt/fieldcrypt-go/internal/bubble"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider/failover"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider/providertest"
@@ -84,7 +85,7 @@ func over(t testing.TB, providers ...kmsprovider.Provider) *failover.Provider {
 
 // The data key that comes too late is nobody's: it is wiped.
 func TestLateResultsAreWiped(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		late, quick := &stub{takes: time.Minute}, &stub{}
 		p := over(t, late, quick)
 		dk, err := p.GenerateDataKey(t.Context(), rootKey, ec)
@@ -109,7 +110,7 @@ func TestLateResultsAreWiped(t *testing.T) {
 func TestArgumentsAreTheCallersAgain(t *testing.T) {
 	for _, name := range []string{"GenerateDataKey", "Unwrap", "Rewrap", "Wrap"} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				late, quick := &able{stub{takes: time.Minute}}, &able{}
 				p := over(t, late, quick)
 				given, ec := bytes.Repeat([]byte{0x11}, 32), maps.Clone(ec)
@@ -137,7 +138,7 @@ func TestArgumentsAreTheCallersAgain(t *testing.T) {
 
 // A provider that doesn't listen to its context holds up nobody.
 func TestDeafProvider(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		p := over(t, &stub{takes: time.Hour}, &stub{takes: time.Hour})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -151,7 +152,7 @@ func TestDeafProvider(t *testing.T) {
 
 // What providers mustn't return is not passed on as if it were the caller's.
 func TestTimeoutOfAProviderIsAnOutage(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		bad := &stub{err: fmt.Errorf("my own timeout: %w", context.DeadlineExceeded)}
 		_, err := over(t, bad).Unwrap(t.Context(), rootKey, []byte("wrapped"), ec)
 		require.Equal(t, kmsprovider.ErrUnavailable, providertest.ClassOf(err), "%v", err)
@@ -172,7 +173,7 @@ func TestOutageHasOneClass(t *testing.T) {
 		{[2]error{away, busy}, kmsprovider.ErrThrottled},
 		{[2]error{busy, away}, kmsprovider.ErrThrottled},
 	} {
-		bubble(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			one, two := &stub{err: c.errs[0]}, &stub{err: c.errs[1]}
 			_, err := over(t, one, two).Unwrap(t.Context(), rootKey, []byte("wrapped"), ec)
 			require.Equal(t, c.want, providertest.ClassOf(err), "%v", err)

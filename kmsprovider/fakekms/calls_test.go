@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 	"github.com/stretchr/testify/require"
 
+	"github.com/fieldcrypt/fieldcrypt-go/internal/bubble"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider/fakekms"
 )
@@ -78,7 +79,7 @@ func TestCallsAreBounded(t *testing.T) {
 }
 
 func TestMaxInFlight(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		srv := fakekms.New(fakekms.Options{})
 		defer srv.Close()
 		arn, c := srv.CreateKey(fakekms.KeyOptions{}), client(srv)
@@ -114,7 +115,7 @@ func TestMaxInFlight(t *testing.T) {
 // the service is away for 10 in three different ways. The bubble would not end
 // if a goroutine were left after Close.
 func TestHalfAnHourInABubble(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		srv := fakekms.New(fakekms.Options{Seed: 7})
 		us := srv.Region("us-east-1")
 		arn := srv.CreateKey(fakekms.KeyOptions{MultiRegion: true})
@@ -170,7 +171,7 @@ func TestHalfAnHourInABubble(t *testing.T) {
 // TestClientOfItsOwnInABubble: a retrying SDK client gets through a throttled
 // service, and its back-off costs no real time.
 func TestClientOfItsOwnInABubble(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		srv := fakekms.New(fakekms.Options{})
 		defer srv.Close()
 		arn := srv.CreateKey(fakekms.KeyOptions{})

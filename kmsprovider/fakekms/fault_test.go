@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 	"github.com/stretchr/testify/require"
 
+	"github.com/fieldcrypt/fieldcrypt-go/internal/bubble"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider/fakekms"
 )
 
@@ -181,7 +182,7 @@ func TestRateIsRepeatable(t *testing.T) {
 
 // A quota passes so many calls a second, however they come.
 func TestAboveIsAQuota(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		srv := pipe(t)
 		defer srv.Close()
 		one, other, c := srv.CreateKey(fakekms.KeyOptions{}), srv.CreateKey(fakekms.KeyOptions{}), client(srv)
@@ -223,7 +224,7 @@ func TestTimes(t *testing.T) {
 }
 
 func TestDelaysAddUp(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		srv := fakekms.New(fakekms.Options{})
 		defer srv.Close()
 		slow, fast := srv.CreateKey(fakekms.KeyOptions{}), srv.CreateKey(fakekms.KeyOptions{})

@@ -3,8 +3,6 @@ package fakekms_test
 import (
 	"errors"
 	"testing"
-	"testing/cryptotest"
-	"testing/synctest"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
@@ -25,15 +23,6 @@ func pipe(t testing.TB) *fakekms.Server {
 	srv := fakekms.New(fakekms.Options{})
 	t.Cleanup(srv.Close)
 	return srv
-}
-
-// bubble runs a test in simulated time. With GODEBUG=fips140=on or only, Go's
-// random source starts from the jitter of a clock that doesn't move in a
-// bubble, and panics; so another one takes its place.
-func bubble(t *testing.T, test func(t *testing.T)) {
-	t.Helper()
-	cryptotest.SetGlobalRandom(t, 1)
-	synctest.Test(t, test)
 }
 
 // client returns an SDK client that tries each call once.

@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 	"github.com/stretchr/testify/require"
 
+	"github.com/fieldcrypt/fieldcrypt-go/internal/bubble"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider/fakekms"
 )
 
@@ -103,7 +104,7 @@ func TestKeyStates(t *testing.T) {
 }
 
 func TestDeletionTakesPlace(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		srv := fakekms.New(fakekms.Options{})
 		defer srv.Close()
 		c := client(srv)

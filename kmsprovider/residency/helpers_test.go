@@ -2,8 +2,6 @@ package residency_test
 
 import (
 	"testing"
-	"testing/cryptotest"
-	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -16,15 +14,6 @@ import (
 )
 
 var ec = kmsprovider.EncryptionContext{"fieldcrypt:tenant": "acme"}
-
-// bubble runs a test in simulated time. With GODEBUG=fips140=on or only, Go's
-// random source starts from the jitter of a clock that doesn't move in a
-// bubble, and panics; so another one takes its place.
-func bubble(t *testing.T, test func(t *testing.T)) {
-	t.Helper()
-	cryptotest.SetGlobalRandom(t, 1)
-	synctest.Test(t, test)
-}
 
 const (
 	patience   = 500 * time.Millisecond // the default of package failover

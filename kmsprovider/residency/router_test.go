@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/fieldcrypt/fieldcrypt-go/internal/bubble"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider/fakekms"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider/localkms"
@@ -48,7 +49,7 @@ func TestRootKeysOfTenants(t *testing.T) {
 
 // Each root key is called by its own provider: its region, its credentials.
 func TestDispatch(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		defer w.close()
 		r := w.router(t)
@@ -140,7 +141,7 @@ func TestForbiddenLocationIsNeverCalled(t *testing.T) {
 	for name, fault := range faults {
 		t.Run(name, func(t *testing.T) {
 			for _, off := range []bool{false, true} {
-				bubble(t, func(t *testing.T) {
+				bubble.Test(t, func(t *testing.T) {
 					w := newWorld(t)
 					defer w.close()
 					c := w.config()
@@ -180,7 +181,7 @@ func TestForbiddenLocationIsNeverCalled(t *testing.T) {
 // The control of the one before, in the other direction: the other region serves
 // at once what is its own.
 func TestOutageOfARegionIsItsOwn(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		defer w.close()
 		r := w.router(t)
