@@ -63,9 +63,12 @@ lint: ## formatting, vet, linters, known vulnerabilities, names of targets
 format: ## format the Go files
 	$(PYTHON) scripts/lint.py --format
 
-.PHONY: examples
-examples: ## run the quickstart and the examples' tests
+.PHONY: quickstart
+quickstart: ## run the quickstart
 	go run ./examples/quickstart
+
+.PHONY: examples
+examples: quickstart ## run the quickstart and the examples' tests
 	$(SERVERS) -- $(GOTEST) --module examples
 
 .PHONY: fuzz
