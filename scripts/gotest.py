@@ -73,8 +73,10 @@ def counted(results):
 
 
 def run_all(tally, folders, flags):
-    """Runs go test once for modules of the workspace, so that the packages of
-    several run at a time, and adds its results to tally."""
+    """Runs go test once for modules of the workspace and adds its results to
+    tally. One package more than there are processors runs at a time, since many
+    wait for most of theirs; a -p among flags says otherwise."""
+    flags = [f"-p={(os.cpu_count() or 1) + 1}", *flags]
     run(tally, ".", flags, [f"./{folder}/..." for folder in folders])
     tally.modules += len(folders) - 1
 
