@@ -108,12 +108,12 @@ func TestLeastRightsOfMariaDB(t *testing.T) {
 	name := strings.ToLower(rand.Text())
 	as := func(user string) (database, string) {
 		account := user + "@'" + host + "'"
-		run(t, admin, "CREATE USER "+account+" IDENTIFIED BY 'made up'")
+		run(t, admin, "CREATE USER "+account) // without a password: MariaDB's own way with those is SHA-1, which FIPS mode refuses
 		t.Cleanup(func() {
 			_, err := admin.Exec("DROP USER " + account)
 			require.NoError(t, err)
 		})
-		return withMariaDB(t, d, func(c *mysql.Config) { c.User, c.Passwd = user, "made up" }), account
+		return withMariaDB(t, d, func(c *mysql.Config) { c.User, c.Passwd = user, "" }), account
 	}
 	service, serviceAccount := as("service_" + name)
 	reader, readerAccount := as("reader_" + name)
