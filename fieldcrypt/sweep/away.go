@@ -1,6 +1,7 @@
 package sweep
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"time"
@@ -18,7 +19,6 @@ const triedAgain = 30 * time.Second
 type away struct {
 	mu      sync.Mutex
 	tenants map[string]absence
-	nobody  bool // was served since the last one was given up
 }
 
 type absence struct {
@@ -47,13 +47,13 @@ func (a *away) passOver(b *batch, records []*record) []*record {
 
 // met looks at what a call answered for records, and returns the outage that has
 // to be waited out. None is for a tenant that was given up.
-func (a *away) met(records []*record, rows []fieldcrypt.Row) error {
-	served, gone := answered(records, rows)
+func (r *run) met(records []*record, rows []fieldcrypt.Row) error {
+	served, gone := r.answered(records, rows)
+	a := &r.away
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for tenant := range served {
 		delete(a.tenants, tenant)
-		a.nobody = false
 	}
 	for tenant, err := range gone {
 		if _, is := a.tenants[tenant]; !is {
@@ -67,48 +67,65 @@ func (a *away) met(records []*record, rows []fieldcrypt.Row) error {
 }
 
 // giveUp gives up the tenants that met an outage in these rows, and reports
-// whether it did: it doesn't where nobody else was served, and all seem to be
-// away. For one tenant alone that needs a second one.
-func (a *away) giveUp(records []*record, rows []fieldcrypt.Row) bool {
-	served, gone := answered(records, rows)
-	if len(gone) == 0 {
+// whether it did: it doesn't where nobody else is served.
+func (r *run) giveUp(ctx context.Context, records []*record, rows []fieldcrypt.Row) bool {
+	served, gone := r.answered(records, rows)
+	if len(gone) == 0 || r.oneTenant() {
 		return false
 	}
+	if len(served) == 0 && !r.servesOthers(ctx, gone) {
+		return false
+	}
+	a := &r.away
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for tenant := range gone {
-		if _, is := a.tenants[tenant]; is {
-			delete(gone, tenant)
-		}
-	}
-	if len(gone) == 0 { // another worker gave them up
-		return true
-	}
-	if len(served) == 0 && (a.nobody || len(gone) > 1) {
-		return false
-	}
 	if a.tenants == nil {
 		a.tenants = map[string]absence{}
 	}
 	for tenant, err := range gone {
 		a.tenants[tenant] = absence{time.Now().Add(triedAgain), err}
 	}
-	a.nobody = len(served) == 0
 	return true
 }
 
-// answered returns the tenants whose rows met an outage, and those whose rows
-// didn't. Rows with nothing in them tell neither.
-func answered(records []*record, rows []fieldcrypt.Row) (served map[string]bool, gone map[string]error) {
+// servesOthers tries the operation with rows of other tenants, and writes nothing.
+func (r *run) servesOthers(ctx context.Context, gone map[string]error) bool {
+	const tried = 20
+	var not []any
+	for tenant := range gone {
+		not = append(not, tenant)
+	}
+	r.away.mu.Lock()
+	for tenant := range r.away.tenants {
+		if _, is := gone[tenant]; !is {
+			not = append(not, tenant)
+		}
+	}
+	r.away.mu.Unlock()
+	records, err := r.reader.others(ctx, r.db, not, tried)
+	if err != nil {
+		return false
+	}
+	rows, err := r.apply(ctx, records)
+	if err != nil {
+		return false
+	}
+	served, _ := r.answered(records, rows)
+	return len(served) > 0
+}
+
+// answered returns the tenants whose rows met an outage, and those that were
+// served: a value of theirs was opened or sealed.
+func (r *run) answered(records []*record, rows []fieldcrypt.Row) (served map[string]bool, gone map[string]error) {
 	served, gone = map[string]bool{}, map[string]error{}
 	for i, rec := range records {
 		tenant := owner(rec)
 		for _, cells := range [][]fieldcrypt.RowCell{rows[i].Cells, rows[i].Plain, rows[i].Index} {
 			for c := range cells {
-				switch err := cells[c].Err; {
-				case err != nil && isOutage(err):
-					gone[tenant] = err
-				case cells[c].Old != nil:
+				switch cell := &cells[c]; {
+				case cell.Err != nil && isOutage(cell.Err):
+					gone[tenant] = cell.Err
+				case cell.Changed, cell.Err == nil && cell.Old != nil && r.opts.Class == "": // else it may be of another class
 					served[tenant] = true
 				}
 			}

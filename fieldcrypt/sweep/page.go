@@ -132,16 +132,20 @@ func (r *reader) where(b bound) (string, []any) {
 		add(text, values)
 	}
 	if r.tenant != "" && r.tenantOf != nil {
-		parameter := "?"
-		if r.dialect == Postgres {
-			parameter = "CAST(CAST(? AS text) AS " + r.tenantOf.typ + ")"
-		}
-		add(quote(r.dialect, r.tenantOf.name)+" = "+parameter, []any{r.tenant})
+		add(quote(r.dialect, r.tenantOf.name)+" = "+r.tenantParameter(), []any{r.tenant})
 	}
 	if len(parts) == 0 {
 		return "", nil
 	}
 	return " WHERE " + strings.Join(parts, " AND "), args
+}
+
+// tenantParameter is a placeholder for a tenant.
+func (r *reader) tenantParameter() string {
+	if r.dialect == Postgres {
+		return "CAST(CAST(? AS text) AS " + r.tenantOf.typ + ")"
+	}
+	return "?"
 }
 
 // list is what is selected of a row.
@@ -211,6 +215,18 @@ func (r *reader) page(ctx context.Context, q sqlconn.Querier, b bound, limit int
 		return nil, false, err
 	}
 	return records, more, rows.Close()
+}
+
+// others reads a few rows of other tenants than these.
+func (r *reader) others(ctx context.Context, q sqlconn.Querier, than []any, limit int) (records []*record, err error) {
+	not := strings.TrimSuffix(strings.Repeat(r.tenantParameter()+", ", len(than)), ", ")
+	query := "SELECT " + r.list() + " FROM " + r.from + " WHERE " + quote(r.dialect, r.tenantOf.name) + " NOT IN (" + not + ")" + fmt.Sprintf(" LIMIT %d", limit)
+	err = sqlconn.Each(ctx, q, bind(r.dialect, query), than, func(scan func(...any) error) error {
+		rec, err := r.scan(scan)
+		records = append(records, rec)
+		return err
+	})
+	return records, err
 }
 
 // one reads a row by its key; nil if it isn't there any more.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/fieldcrypt/fieldcrypt-go/internal/sqlconn"
 )
@@ -85,15 +86,18 @@ func (qu *queue) take(ctx context.Context) (*unit, error) {
 	return got, err
 }
 
-// free takes a range whose holder is gone. One whose lease ends much later than any
-// that was given now could is of a time before the clock was set back. Not a little
-// later: the time of a statement is that of its beginning, in MariaDB and SQLite,
-// and a lease that was renewed after that is in what the statement reads.
+// setBack is how much later than a lease given now another's must end to be taken
+// for one of before the clock was set back. It is much: other processes may have
+// longer leases, and the time of a statement is that of its beginning, in MariaDB
+// and SQLite, while a lease that was renewed after that is in what it reads.
+const setBack = 10 * time.Minute
+
+// free takes a range whose holder is gone.
 func (qu *queue) free(ctx context.Context, q sqlconn.Querier) (*unit, error) {
 	u := &unit{n: -1}
 	var after, last, done, failures sql.NullString
 	query := "SELECT n, after_key, last_key, done_key, failures FROM {ranges} WHERE job = ? AND done = 0 AND (holder IS NULL OR until <= {now} OR until > {now} + ?) ORDER BY n LIMIT 1"
-	err := sqlconn.Each(ctx, q, qu.state.fill(query), []any{qu.job.id, 2 * qu.opts.Lease.Microseconds()}, func(scan func(...any) error) error {
+	err := sqlconn.Each(ctx, q, qu.state.fill(query), []any{qu.job.id, (2*qu.opts.Lease + setBack).Microseconds()}, func(scan func(...any) error) error {
 		return scan(&u.n, &after, &last, &done, &failures)
 	})
 	if err != nil || u.n < 0 {

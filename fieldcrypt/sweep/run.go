@@ -126,7 +126,7 @@ func (s *Sweeper) prepare(ctx context.Context, table *Table, op Operation, opts 
 	case o.Class != "" && len(op.op.sets) > 0:
 		return nil, fmt.Errorf("sweep: %s of table %s: JobOptions.Class is %q, and Rebinding.Set moves a row with all of its envelopes: those of other classes would be left behind; leave Class empty", op, table.label(), o.Class)
 	case !op.op.until.IsZero() && time.Now().After(op.op.until):
-		return nil, fmt.Errorf("sweep: %s of table %s: the rebinding was to be over by %s: what still isn't rebound needs a new decision", op, table.label(), op.op.until.Format(time.DateOnly))
+		return nil, fmt.Errorf("sweep: %s of table %s: %w", op, table.label(), errUntil(op.op.until))
 	}
 	r := &run{Sweeper: s, op: op.op, opts: o, hooks: hooks.From(ctx), began: time.Now(), limiter: rate.NewLimiter(rate.Inf, 0)}
 	if o.RowsPerSecond > 0 {
@@ -151,6 +151,10 @@ func (s *Sweeper) prepare(ctx context.Context, table *Table, op Operation, opts 
 	r.reader = &reader{target: t, tenant: o.Tenant, tenantOf: t.tenant, extras: t.extras, sets: op.op.sets}
 	r.progress.Table = t.label
 	return r, nil
+}
+
+func errUntil(until time.Time) error {
+	return fmt.Errorf("the rebinding was to be over by %s: what still isn't rebound needs a new decision", until.Format(time.DateOnly))
 }
 
 // what tells jobs of the same operation apart that can't share the work.

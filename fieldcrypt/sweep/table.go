@@ -17,7 +17,8 @@ import (
 type Table struct {
 	// Name is the table's name as the database has it, without quotes, and
 	// Schema its schema's, or in MariaDB its database's. An empty Schema is the
-	// one that the connection finds by itself.
+	// one that the connection finds by itself; name it in all calls or in none,
+	// since it is part of the job's name.
 	Name   string
 	Schema string
 

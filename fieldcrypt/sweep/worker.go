@@ -165,17 +165,17 @@ func (r *run) decide(ctx context.Context, b *batch, records []*record) error {
 		}
 	}
 	ours = r.away.passOver(b, ours)
-	rows, extra := make([]fieldcrypt.Row, len(ours)), make([][]any, len(ours))
-	for i, rec := range ours {
-		rows[i], extra[i] = rec.row, rec.extra
+	if until := r.op.until; !until.IsZero() && time.Now().After(until) {
+		return errUntil(until)
 	}
-	err := r.patiently(ctx, "the key service or the key store", func() error {
-		if err := r.op.apply(ctx, r.reader.Rows, rows, extra, r.options()); err != nil {
+	var rows []fieldcrypt.Row
+	err := r.patiently(ctx, "the key service or the key store", func() (err error) {
+		if rows, err = r.apply(ctx, ours); err != nil {
 			return err
 		}
-		return r.away.met(ours, rows)
+		return r.met(ours, rows)
 	})
-	if err != nil && (!errors.Is(err, ErrOutage) || r.oneTenant() || !r.away.giveUp(ours, rows)) {
+	if err != nil && (!errors.Is(err, ErrOutage) || !r.giveUp(ctx, ours, rows)) {
 		return err
 	}
 	for i, rec := range ours {
@@ -199,6 +199,15 @@ func (r *run) decide(ctx context.Context, b *batch, records []*record) error {
 		}
 	}
 	return nil
+}
+
+// apply returns the records' rows as the operation leaves them.
+func (r *run) apply(ctx context.Context, records []*record) ([]fieldcrypt.Row, error) {
+	rows, extra := make([]fieldcrypt.Row, len(records)), make([][]any, len(records))
+	for i, rec := range records {
+		rows[i], extra[i] = rec.row, rec.extra
+	}
+	return rows, r.op.apply(ctx, r.reader.Rows, rows, extra, r.options())
 }
 
 // cell brings what the operation says of a cell into a change.
