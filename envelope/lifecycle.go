@@ -140,7 +140,8 @@ type Destruction struct {
 // wherever its copies are, save by whoever has a copy of the wrapped key and may
 // use its root key: inline envelopes, and backups of the key store. With
 // Options.Tombstones the destruction is first written to that log, and so
-// outlives the restoring of a backup. Where it fails on the way it may be too
+// outlives the restoring of a backup; a key that was destroyed without the log is
+// written there by another call. Where it fails on the way it may be too
 // late to cancel it: call it again.
 func (r *KeyRing) Destroy(ctx context.Context, key KeyName, d Destruction) error {
 	fail := func(err error) error { return fmt.Errorf("envelope: destroy %s: %w", key, err) }
@@ -172,8 +173,12 @@ func (r *KeyRing) Destroy(ctx context.Context, key KeyName, d Destruction) error
 	if r.opts.Tombstones != nil && r.opts.Store != nil {
 		// A key in the log is destroyed, so it must be past bringing back
 		// before it is written there.
-		if gone, err := r.isDestroyed(ctx, key); gone || err != nil {
-			return err
+		rec, err := r.store.Get(ctx, key.Scope, key.Purpose, key.ID)
+		switch {
+		case err != nil:
+			return fail(storeError(err))
+		case rec.State == StateDestroyed: // perhaps before there was a log
+			return r.bury(ctx, &rec)
 		}
 		if err := destroy(StateScheduled, ripe); err != nil {
 			return err
@@ -194,13 +199,19 @@ func (r *KeyRing) Destroy(ctx context.Context, key KeyName, d Destruction) error
 	})
 }
 
-// isDestroyed reports what Destroy needs to do nothing about.
-func (r *KeyRing) isDestroyed(ctx context.Context, key KeyName) (bool, error) {
-	rec, err := r.store.Get(ctx, key.Scope, key.Purpose, key.ID)
-	if err != nil {
-		return false, fmt.Errorf("envelope: destroy %s: %w", key, storeError(err))
+// bury writes a destroyed key to the tombstone log, unless it is in there.
+func (r *KeyRing) bury(ctx context.Context, rec *Record) error {
+	err := r.buriedAsOf(ctx, rec.KeyID, 0)
+	switch {
+	case errors.Is(err, ErrKeyDestroyed):
+		return nil
+	case err == nil:
+		err = r.opts.Tombstones.Append(ctx, Tombstone{rec.Name(), rec.Change})
 	}
-	return rec.State == StateDestroyed, nil
+	if err != nil {
+		return fmt.Errorf("envelope: destroy %s: tombstone log: it is destroyed, and may come back with a backup: call Destroy again: %w", rec.Name(), err)
+	}
+	return nil
 }
 
 // moveAttempts bounds the attempts of a move that meets others of the same key.

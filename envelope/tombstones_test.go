@@ -209,6 +209,30 @@ func TestBrokenTombstoneLog(t *testing.T) {
 	})
 }
 
+// A key that was destroyed before there was a log is written there by the next
+// call, once.
+func TestTombstoneOfBefore(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		store, p, log := NewMemoryStore(), &plainProvider{}, newLog(t)
+		before := plainRing(t, p, &Options{Store: store})
+		_, id := sealFor(t, before, place("acme"))
+		require.NoError(t, before.Retire(t.Context(), nameOf(id), ops))
+		require.NoError(t, before.ScheduleDestroy(t.Context(), nameOf(id), LeastWait, ops))
+		time.Sleep(LeastWait)
+		require.NoError(t, before.Destroy(t.Context(), nameOf(id), confirmed(nameOf(id))))
+
+		r := plainRing(t, p, &Options{Store: store, Tombstones: log})
+		for range 2 {
+			require.NoError(t, r.Destroy(t.Context(), nameOf(id), confirmed(nameOf(id))))
+			stones, _, err := log.Read(t.Context(), 0)
+			require.NoError(t, err)
+			require.Len(t, stones, 1)
+			require.Equal(t, nameOf(id), stones[0].Key)
+			require.Equal(t, ops.Why, stones[0].Change.Why)
+		}
+	})
+}
+
 func TestTombstoneFile(t *testing.T) {
 	log := newLog(t)
 	stones, next, err := log.Read(t.Context(), 0)
