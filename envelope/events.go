@@ -20,6 +20,11 @@ const (
 	// Scope (Err). All data keys under RootKey were dropped.
 	RootKeyRefused EventKind = "root key refused"
 
+	// CallFailed: the key service couldn't, or wouldn't, make or unwrap a data key
+	// for Scope under RootKey (Err): for a caller, ahead of need, or in a check.
+	// It is told for each call, as often as callers try again.
+	CallFailed EventKind = "key service call failed"
+
 	// KeyMade: a data key, KeyID, was made for Scope under RootKey.
 	KeyMade EventKind = "data key made"
 

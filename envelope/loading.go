@@ -273,6 +273,9 @@ func (r *KeyRing) unwrap(ctx context.Context, scope Scope, purpose Purpose, root
 	r.stats.unwrap.Add(1)
 	secret, err := r.provider.Unwrap(ctx, rootKey, wrapped, encryptionContext(scope, purpose))
 	if err != nil {
+		if !errors.Is(err, kmsprovider.ErrInvalidCiphertext) { // which is the envelope's or the record's fault
+			r.tell(Event{Kind: CallFailed, RootKey: rootKey, Scope: scope, Err: err})
+		}
 		return nil, notAuthentic(err)
 	}
 	if len(secret) != kmsprovider.DataKeySize {

@@ -215,6 +215,7 @@ func (r *KeyRing) generate(ctx context.Context, scope Scope, purpose Purpose) (k
 	r.stats.generate.Add(1)
 	made, err := r.provider.GenerateDataKey(ctx, keys.Seal, encryptionContext(scope, purpose))
 	if err != nil {
+		r.tell(Event{Kind: CallFailed, RootKey: keys.Seal, Scope: scope, Err: err})
 		return kmsprovider.DataKey{}, err
 	}
 	switch {
