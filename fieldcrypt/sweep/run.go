@@ -41,7 +41,7 @@ type JobOptions struct {
 
 	// DryRun looks at all rows and writes nothing, also not how far it came. Its
 	// report says what would be done. Values are opened as far as the operation
-	// has to, and none is sealed.
+	// has to, and none is kept. Data keys are made where there are none.
 	DryRun bool
 
 	// Reason says who runs the job and why; it is kept with the job.
