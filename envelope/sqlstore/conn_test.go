@@ -59,7 +59,10 @@ func writes(ctx context.Context, s *Store) map[string]func() error {
 // works answers every query as a database does in which all that is asked for
 // is there.
 func works(query string) (reply, error) {
-	if strings.Contains(query, "SELECT state, budget, taken") {
+	switch {
+	case strings.HasPrefix(query, "WITH was"):
+		return reply{rows: [][]driver.Value{{"active", int64(10), int64(0), int64(1)}}}, nil
+	case strings.HasPrefix(query, "SELECT state, budget, taken"):
 		return reply{rows: [][]driver.Value{{"active", int64(10), int64(0)}}}, nil
 	}
 	return reply{affected: 1}, nil
@@ -91,9 +94,45 @@ func TestRepeatedUntilItWorks(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, []uint64{4, 6}, []uint64{granted, left})
 		require.Equal(t, 4, f.asked("SET taken"), name)
+		require.Zero(t, f.asked("BEGIN"), "a lease holds no lock over round trips")
+
+		f = &fake{answer: failing("SET state = 'retired'", 3, c.err)}
+		s = fakeStore(t, c.dialect, f)
+		require.NoError(t, writes(t.Context(), s)["Activate"]())
+		require.Equal(t, 4, f.asked("SET state = 'retired'"), name)
 		require.Equal(t, 4, f.asked("BEGIN"), "the whole transaction is repeated")
 		require.Equal(t, 3, f.asked("ROLLBACK"))
 		require.Equal(t, 1, f.asked("COMMIT"))
+	}
+}
+
+// Another process takes some of the budget between the reading and the taking: it
+// is read again, and what doesn't end is an error.
+func TestLeasesThatMiss(t *testing.T) {
+	for _, d := range []Dialect{Postgres, MariaDB, SQLite} {
+		missing := func(times int) *fake {
+			taken, misses := int64(0), 0
+			return &fake{answer: func(query string) (reply, error) {
+				if strings.Contains(query, "SET taken") {
+					if misses++; misses <= times {
+						taken += 3
+						return reply{rows: [][]driver.Value{{"active", int64(10), taken, int64(0)}}}, nil
+					}
+					return reply{affected: 1, rows: [][]driver.Value{{"active", int64(10), taken, int64(1)}}}, nil
+				}
+				return reply{rows: [][]driver.Value{{"active", int64(10), taken}}}, nil
+			}}
+		}
+		granted, left, err := fakeStore(t, d, missing(2)).Lease(t.Context(), acme, "data", envelope.KeyID{}, 9)
+		require.NoError(t, err)
+		require.Equal(t, []uint64{4, 0}, []uint64{granted, left}, d)
+
+		s := fakeStore(t, d, missing(1<<60))
+		s.retryFor = 0
+		granted, _, err = s.Lease(t.Context(), acme, "data", envelope.KeyID{}, 1)
+		require.ErrorIs(t, err, ErrBusy)
+		require.ErrorContains(t, err, "another process changed the key meanwhile")
+		require.Zero(t, granted)
 	}
 }
 
