@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/fieldcrypt/fieldcrypt-go/envelope"
+	"github.com/fieldcrypt/fieldcrypt-go/internal/bubble"
 )
 
 func fakeStore(t testing.TB, d Dialect, f *fake) *Store {
@@ -59,7 +60,10 @@ func writes(ctx context.Context, s *Store) map[string]func() error {
 // works answers every query as a database does in which all that is asked for
 // is there.
 func works(query string) (reply, error) {
-	if strings.Contains(query, "SELECT state, budget, taken") {
+	switch {
+	case strings.HasPrefix(query, "WITH was"):
+		return reply{rows: [][]driver.Value{{"active", int64(10), int64(0), int64(1)}}}, nil
+	case strings.HasPrefix(query, "SELECT state, budget, taken"):
 		return reply{rows: [][]driver.Value{{"active", int64(10), int64(0)}}}, nil
 	}
 	return reply{affected: 1}, nil
@@ -91,9 +95,45 @@ func TestRepeatedUntilItWorks(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, []uint64{4, 6}, []uint64{granted, left})
 		require.Equal(t, 4, f.asked("SET taken"), name)
+		require.Zero(t, f.asked("BEGIN"), "a lease holds no lock over round trips")
+
+		f = &fake{answer: failing("SET state = 'retired'", 3, c.err)}
+		s = fakeStore(t, c.dialect, f)
+		require.NoError(t, writes(t.Context(), s)["Activate"]())
+		require.Equal(t, 4, f.asked("SET state = 'retired'"), name)
 		require.Equal(t, 4, f.asked("BEGIN"), "the whole transaction is repeated")
 		require.Equal(t, 3, f.asked("ROLLBACK"))
 		require.Equal(t, 1, f.asked("COMMIT"))
+	}
+}
+
+// Another process takes some of the budget between the reading and the taking: it
+// is read again, and what doesn't end is an error.
+func TestLeasesThatMiss(t *testing.T) {
+	for _, d := range []Dialect{Postgres, MariaDB, SQLite} {
+		missing := func(times int) *fake {
+			taken, misses := int64(0), 0
+			return &fake{answer: func(query string) (reply, error) {
+				if strings.Contains(query, "SET taken") {
+					if misses++; misses <= times {
+						taken += 3
+						return reply{rows: [][]driver.Value{{"active", int64(10), taken, int64(0)}}}, nil
+					}
+					return reply{affected: 1, rows: [][]driver.Value{{"active", int64(10), taken, int64(1)}}}, nil
+				}
+				return reply{rows: [][]driver.Value{{"active", int64(10), taken}}}, nil
+			}}
+		}
+		granted, left, err := fakeStore(t, d, missing(2)).Lease(t.Context(), acme, "data", envelope.KeyID{}, 9)
+		require.NoError(t, err)
+		require.Equal(t, []uint64{4, 0}, []uint64{granted, left}, d)
+
+		s := fakeStore(t, d, missing(1<<60))
+		s.retryFor = 0
+		granted, _, err = s.Lease(t.Context(), acme, "data", envelope.KeyID{}, 1)
+		require.ErrorIs(t, err, ErrBusy)
+		require.ErrorContains(t, err, "another process changed the key meanwhile")
+		require.Zero(t, granted)
 	}
 }
 
@@ -343,5 +383,35 @@ func TestWrongDialect(t *testing.T) {
 		require.ErrorContains(t, err, "sqlstore: opening the key store of ")
 		require.ErrorIs(t, Migrate(t.Context(), c.f.open(t), c.given, nil), ErrWrongDialect)
 		require.Zero(t, c.f.asked("CREATE"))
+	}
+}
+
+// A replica that hangs leaves the primary time enough to answer, and takes all of
+// it from nobody.
+func TestReplicaThatHangs(t *testing.T) {
+	for name, c := range map[string]struct{ time, want time.Duration }{
+		"much time":   {30 * time.Second, replicaPatience},
+		"little time": {600 * time.Millisecond, 200 * time.Millisecond},
+		"no deadline": {0, replicaPatience},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
+				primary := &fake{answer: works}
+				s := fakeStore(t, Postgres, primary)
+				hangs := &fake{dial: func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }}
+				s.replica = hangs.open(t)
+				ctx := t.Context()
+				if c.time > 0 {
+					var cancel context.CancelFunc
+					ctx, cancel = context.WithTimeout(ctx, c.time)
+					defer cancel()
+				}
+				began := time.Now()
+				_, err := s.GetForOpening(ctx, acme, "data", envelope.KeyID{})
+				require.ErrorIs(t, err, envelope.ErrKeyNotFound, "the primary's answer")
+				require.Equal(t, c.want, time.Since(began))
+				require.Equal(t, 1, primary.asked("SELECT"))
+			})
+		})
 	}
 }

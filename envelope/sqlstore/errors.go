@@ -49,7 +49,12 @@ const (
 	noTable     = kind(sqlerr.NoTable)
 )
 
-func kindOf(err error) kind { return kind(sqlerr.Of(err)) }
+func kindOf(err error) kind {
+	if errors.Is(err, errTakenMeanwhile) {
+		return again
+	}
+	return kind(sqlerr.Of(err))
+}
 
 // sentinel is the public error of a kind, or nil.
 func (k kind) sentinel() error {

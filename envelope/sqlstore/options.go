@@ -33,7 +33,10 @@ type Options struct {
 
 	// Replica, if it is set, is asked first for the keys that open envelopes.
 	// What it doesn't have, and a key that may not open there, is asked of the
-	// primary again, so that it may lag behind. A key that was destroyed opens
+	// primary again, so that it may lag behind. So is what it doesn't answer
+	// within a second, or a third of the time until the deadline of the call if
+	// that is less: one that hangs delays reads by so much, each key's first in
+	// a process, and stops none. A key that was destroyed opens
 	// for as long as it lags. Whoever moves a key to another state or wraps it
 	// anew asks the primary.
 	Replica *sql.DB

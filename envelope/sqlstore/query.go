@@ -13,7 +13,8 @@ type statements struct {
 	release      string
 	insert       string
 	retire       string
-	lock, take   string
+	look         string
+	take         string // what is left of a budget: all of it in PostgreSQL, elsewhere it follows look
 	update       string
 	exists       string
 }
@@ -24,8 +25,8 @@ const (
 )
 
 func (n names) statements() statements {
-	isActive, forUpdate, ifNew := "state = 'active'", " FOR UPDATE", " ON CONFLICT DO NOTHING"
-	byName := ""
+	isActive, ifNew, byName := "state = 'active'", " ON CONFLICT DO NOTHING", ""
+	take := "UPDATE {keys} SET taken = ? WHERE " + atKey + " AND state = 'active' AND taken = ?"
 	claim := "INSERT INTO {claims} AS c (tenant, class, purpose, holder, until) VALUES (?, ?, ?, ?, {now} + CAST(? AS bigint))" +
 		" ON CONFLICT (tenant, class, purpose) DO UPDATE SET holder = excluded.holder, until = excluded.until" +
 		" WHERE c.holder = excluded.holder OR c.until <= {now}"
@@ -35,9 +36,15 @@ func (n names) statements() statements {
 		// Left to itself it also comes by the other index, and then locks the row
 		// in another order than Lease does.
 		byName = " FORCE INDEX (PRIMARY)"
+		take = strings.Replace(take, "{keys}", "{keys}"+byName, 1)
 		claim = "INSERT INTO {claims} (tenant, class, purpose, holder, until) VALUES (?, ?, ?, ?, {now} + ?)"
-	case SQLite:
-		forUpdate = ""
+	case Postgres:
+		// The row is locked and read in its newest version, and only then changed:
+		// RETURNING knows no value from before.
+		take = "WITH was AS (SELECT state, budget, taken, LEAST(CAST(? AS bigint), budget - GREATEST(taken, 0)) AS granted FROM {keys} WHERE " + atKey + " FOR UPDATE)," +
+			" done AS (UPDATE {keys} AS k SET taken = GREATEST(was.taken, 0) + was.granted FROM was" +
+			" WHERE k.tenant = ? AND k.class = ? AND k.purpose = ? AND k.key_id = ? AND was.state = 'active' AND was.granted > 0 RETURNING 1)" +
+			" SELECT state, budget, taken, (SELECT count(*) FROM done) FROM was"
 	}
 	fill := func(query string) string { return n.dialect.bind(n.fill(query)) }
 	return statements{
@@ -51,8 +58,8 @@ func (n names) statements() statements {
 		insert: fill("INSERT INTO {keys} (" + columns + ") VALUES (" + marks(strings.Count(columns, ",")+1) + ")" + ifNew),
 		retire: fill("UPDATE {keys}" + byName + " SET state = 'retired', revision = revision + 1 WHERE " + atKey + " AND state = 'active'"),
 
-		lock: fill("SELECT state, budget, taken FROM {keys} WHERE " + atKey + forUpdate),
-		take: fill("UPDATE {keys}" + byName + " SET taken = ? WHERE " + atKey),
+		look: fill("SELECT state, budget, taken FROM {keys} WHERE " + atKey),
+		take: fill(take),
 
 		// The revision changes whatever else does not, so that MariaDB counts
 		// the row as changed.

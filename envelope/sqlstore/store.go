@@ -132,11 +132,21 @@ func (s *Store) Get(ctx context.Context, scope envelope.Scope, purpose envelope.
 	return s.one(ctx, s.db, operation{"Get", p.name(id)}, s.query.get, p.key(id))
 }
 
+// replicaPatience bounds a read of the replica. It has no more than a third of the
+// time that the caller gives, so that the primary can still answer.
+const replicaPatience = time.Second
+
 // GetForOpening implements [envelope.ReplicaReader]: see Options.Replica.
 func (s *Store) GetForOpening(ctx context.Context, scope envelope.Scope, purpose envelope.Purpose, id envelope.KeyID) (envelope.Record, error) {
 	if p := placeOf(scope, purpose); s.replica != nil && ctx.Err() == nil && p.check() == nil {
-		rec, err := s.one(ctx, s.replica, operation{"GetForOpening", p.name(id)}, s.query.get, p.key(id))
-		if err == nil && (rec.State == envelope.StateActive || rec.State == envelope.StateRetired) || ctx.Err() != nil {
+		patience := replicaPatience
+		if deadline, ok := ctx.Deadline(); ok {
+			patience = min(patience, time.Until(deadline)/3)
+		}
+		brief, cancel := context.WithTimeout(ctx, patience)
+		rec, err := s.one(brief, s.replica, operation{"GetForOpening", p.name(id)}, s.query.get, p.key(id))
+		cancel()
+		if err == nil && (rec.State == envelope.StateActive || rec.State == envelope.StateRetired) || over(ctx) != nil {
 			return rec, err
 		}
 	}

@@ -3,6 +3,8 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"errors"
+	"fmt"
 	"math"
 	"time"
 
@@ -121,7 +123,12 @@ func (s *Store) insert(ctx context.Context, q sqlconn.Querier, rec *envelope.Rec
 	return err
 }
 
-// Lease implements [envelope.KeyStore].
+// errTakenMeanwhile has a lease tried again: another process took some of the
+// budget, or moved the key, after it was read.
+var errTakenMeanwhile = errors.New("another process changed the key meanwhile")
+
+// Lease implements [envelope.KeyStore]. It holds no lock while the database waits
+// for this process, which may be stopped at any time.
 func (s *Store) Lease(ctx context.Context, scope envelope.Scope, purpose envelope.Purpose, id envelope.KeyID, n uint64) (granted, left uint64, err error) {
 	p := placeOf(scope, purpose)
 	if err := ctx.Err(); err != nil {
@@ -130,11 +137,9 @@ func (s *Store) Lease(ctx context.Context, scope envelope.Scope, purpose envelop
 	if p.check() != nil {
 		return 0, 0, envelope.ErrKeyNotFound
 	}
-	err = s.run(ctx, s.db, operation{"Lease", p.name(id)}, func(c *sql.Conn) error {
-		return s.transact(ctx, c, func(q sqlconn.Querier) (err error) {
-			granted, left, err = s.lease(ctx, q, p, id, n)
-			return err
-		})
+	err = s.run(ctx, s.db, operation{"Lease", p.name(id)}, func(c *sql.Conn) (err error) {
+		granted, left, err = s.lease(ctx, c, p, id, n)
+		return err
 	})
 	if err != nil {
 		return 0, 0, err
@@ -142,36 +147,74 @@ func (s *Store) Lease(ctx context.Context, scope envelope.Scope, purpose envelop
 	return granted, left, nil
 }
 
-// lease takes messages of a key whose row is locked.
-func (s *Store) lease(ctx context.Context, q sqlconn.Querier, p place, id envelope.KeyID, n uint64) (granted, left uint64, err error) {
+// lease takes messages of a key in one statement, or none.
+func (s *Store) lease(ctx context.Context, c *sql.Conn, p place, id envelope.KeyID, n uint64) (granted, left uint64, err error) {
+	var b budget
+	if s.dialect == Postgres && n > 0 {
+		key, changed := p.key(id), int64(0)
+		args := append(append([]any{int64(min(n, math.MaxInt64))}, key...), key...)
+		if err := b.read(ctx, c, s.query.take, args, p.name(id), &changed); err != nil {
+			return 0, 0, err
+		}
+		granted, left = b.grant(n)
+		if b.counted() && granted > 0 && changed != 1 {
+			return 0, 0, errTakenMeanwhile
+		}
+		return granted, left, nil
+	}
+	if err := b.read(ctx, c, s.query.look, p.key(id), p.name(id)); err != nil {
+		return 0, 0, err
+	}
+	granted, left = b.grant(n)
+	if !b.counted() || granted == 0 {
+		return granted, left, nil
+	}
+	args := append(append([]any{b.size - int64(left)}, p.key(id)...), b.taken)
+	changed, err := affected(ctx, c, s.query.take, args)
+	if err == nil && changed == 0 {
+		err = errTakenMeanwhile
+	}
+	return granted, left, err
+}
+
+// A budget is what a record says of its messages.
+type budget struct {
+	state       envelope.State
+	size, taken int64
+}
+
+// read reads the budget of a key, and what else the query answers into more.
+func (b *budget) read(ctx context.Context, q sqlconn.Querier, query string, args []any, key fmt.Stringer, more ...any) error {
 	var state string
-	var budget, taken int64
 	found := false
-	err = sqlconn.Each(ctx, q, s.query.lock, p.key(id), func(scan func(...any) error) error {
+	err := sqlconn.Each(ctx, q, query, args, func(scan func(...any) error) error {
 		found = true
-		if err := scan(&state, &budget, &taken); err != nil {
-			return malformed("the record of %s: %v", p.name(id), err)
+		if err := scan(append([]any{&state, &b.size, &b.taken}, more...)...); err != nil {
+			return malformed("the record of %s: %v", key, err)
 		}
 		return nil
 	})
+	b.state = envelope.State(state)
+	if err == nil && !found {
+		return envelope.ErrKeyNotFound
+	}
+	return err
+}
+
+// counted reports whether messages are taken of it.
+func (b *budget) counted() bool { return b.state == envelope.StateActive && b.size != 0 }
+
+// grant is what a lease of n messages is given.
+func (b *budget) grant(n uint64) (granted, left uint64) {
 	switch {
-	case err != nil:
-		return 0, 0, err
-	case !found:
-		return 0, 0, envelope.ErrKeyNotFound
-	case envelope.State(state) != envelope.StateActive:
-		return 0, 0, nil
-	case budget == 0:
-		return n, math.MaxUint64, nil
+	case b.state != envelope.StateActive:
+		return 0, 0
+	case b.size == 0:
+		return n, math.MaxUint64
 	}
-	left = uint64(max(budget-max(taken, 0), 0))
+	left = uint64(max(b.size-max(b.taken, 0), 0))
 	granted = min(n, left)
-	if granted == 0 {
-		return 0, left, nil
-	}
-	left -= granted
-	_, err = q.ExecContext(ctx, s.query.take, append([]any{budget - int64(left)}, p.key(id)...)...)
-	return granted, left, err
+	return granted, left - granted
 }
 
 // Update implements [envelope.KeyStore].

@@ -7,7 +7,9 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"fmt"
 	"strings"
+	"time"
 )
 
 // A Dialect is the SQL of a database. Its numbers are those of sqlstore.Dialect and
@@ -45,7 +47,13 @@ func Each(ctx context.Context, q Querier, query string, args []any, take func(sc
 	return rows.Close()
 }
 
-// Transact runs work in a transaction on c.
+// IdleInTransaction is how long PostgreSQL waits for the next statement of a
+// transaction: one whose client is stopped or gone then ends, and its locks with
+// it.
+const IdleInTransaction = 10 * time.Second
+
+// Transact runs work in a transaction on c. Work must not wait for anything but
+// the database.
 func Transact(ctx context.Context, c *sql.Conn, d Dialect, work func(q Querier) error) error {
 	if d == SQLite {
 		return immediate(ctx, c, work)
@@ -59,6 +67,12 @@ func Transact(ctx context.Context, c *sql.Conn, d Dialect, work func(q Querier) 
 		return err
 	}
 	defer tx.Rollback()
+	if d == Postgres {
+		limit := fmt.Sprintf("SET LOCAL idle_in_transaction_session_timeout = %d", IdleInTransaction.Milliseconds())
+		if _, err := tx.ExecContext(ctx, limit); err != nil {
+			return err
+		}
+	}
 	if err := work(tx); err != nil {
 		return err
 	}

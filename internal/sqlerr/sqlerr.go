@@ -66,7 +66,7 @@ func Of(err error) Kind {
 // kindOfState reads PostgreSQL's codes (appendix A of its manual).
 func kindOfState(state string) Kind {
 	switch state {
-	case "40001", "40P01", "55P03": // serialization failure, deadlock, lock timeout
+	case "40001", "40P01", "55P03", "25P03": // serialization failure, deadlock, lock timeout, idle in a transaction for too long
 		return Again
 	case "23505":
 		return Duplicate

@@ -30,6 +30,7 @@ func TestOf(t *testing.T) {
 	}{
 		{nil, Other},
 		{state("40001"), Again},
+		{state("25P03"), Again},
 		{state("25006"), ReadOnly},
 		{state("42P01"), NoTable},
 		{state("23514"), Other},
