@@ -152,6 +152,7 @@ func NewKeyRing(provider kmsprovider.Provider, roots RootKeySource, opts *Option
 	}
 	r := &KeyRing{provider: provider, roots: roots, opts: o, store: guardedStore{o.Store}, checks: make(chan struct{}, checksAtOnce), awayChecks: make(chan struct{}, awayAtOnce), renewals: make(chan struct{}, renewalsAtOnce)}
 	r.watches.byName = map[string]*watch{}
+	r.watches.overdue = time.AfterFunc(never, r.endOverdue)
 	r.poll.init()
 	r.scratch.Store(new(scratchPool))
 	r.closed, r.close = context.WithCancel(context.Background())

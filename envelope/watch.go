@@ -1,7 +1,6 @@
 package envelope
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,7 +19,7 @@ import (
 // root key. It isn't asked about each of them: for each root key, one data key
 // is unwrapped again in the background before CacheTTL has passed since the last
 // yes. A no ends all keys under the root key at once. No answer ends them when
-// OutageGrace has passed since the last yes, and not before.
+// OutageGrace has passed since the last yes, and not before (grace.go).
 
 // A watch is what the service is asked about: a root key or, with
 // Options.CheckEachKey, one data key.
@@ -39,16 +38,19 @@ type watch struct {
 }
 
 type watches struct {
-	mu     sync.Mutex
-	byName map[string]*watch
+	mu      sync.Mutex
+	byName  map[string]*watch
+	overdue *time.Timer  // runs while there are watches
+	waiting atomic.Int64 // checks that wait for one of checksAtOnce turns
 }
 
 const (
 	checksAtOnce = 8
 	awayAtOnce   = 2               // of those, beside them, that had no answer the last time
-	checkTime    = 5 * time.Second // for an answer
-	idleTime     = 24 * time.Hour  // a key that nobody used for so long is dropped
-	leastRetry   = time.Second     // between checks of a service that is away
+	checkTime    = 5 * time.Second // for an answer, at most
+	leastTime    = time.Second / 10
+	idleTime     = 24 * time.Hour // a key that nobody used for so long is dropped
+	leastRetry   = time.Second    // between checks of a service that is away
 	mostRetry    = time.Minute
 )
 
@@ -65,6 +67,9 @@ func (r *KeyRing) watchOver(k *dataKey, wrapped []byte, unwrapped bool) {
 		w = &watch{name: name, rootKey: k.rootKey, good: time.Now()}
 		w.timer = time.AfterFunc(never, func() { r.check(w) })
 		w.timer.Reset(r.untilCheck())
+		if len(r.watches.byName) == 0 {
+			r.watches.overdue.Reset(r.longest())
+		}
 		r.watches.byName[name] = w
 	}
 	k.wrapped = slices.Clone(wrapped)
@@ -105,10 +110,10 @@ func (r *KeyRing) check(w *watch) {
 		r.watches.mu.Unlock()
 		return
 	}
-	name, wrapped, until := w.key, w.wrap, w.good.Add(r.longest())
-	turns := r.checks
+	name, wrapped := w.key, w.wrap
+	q := &question{watch: w, good: w.good, turns: r.checks, before: time.Now().Add(r.opts.CacheTTL * 3 / 16)}
 	if w.away != nil { // those that wait for an answer in vain keep no others waiting
-		turns = r.awayChecks
+		q.turns = r.awayChecks
 	}
 	r.watches.mu.Unlock()
 
@@ -117,11 +122,11 @@ func (r *KeyRing) check(w *watch) {
 		r.end(w)
 		return
 	}
-	err := r.ask(turns, w.rootKey, name, wrapped, until)
+	err := r.ask(q, name, wrapped)
 	if _, ours := errors.AsType[*scopeError](err); ours {
-		err = r.askForOthers(turns, w, name.Scope, err, until)
+		err = r.askForOthers(q, name.Scope, err)
 	}
-	if r.closed.Err() != nil {
+	if r.closed.Err() != nil || w.ended.Load() {
 		return
 	}
 	switch {
@@ -137,15 +142,16 @@ func (r *KeyRing) check(w *watch) {
 	case isNo(err):
 		r.end(w)
 		r.tell(Event{Kind: RootKeyRefused, RootKey: w.rootKey, Scope: name.Scope, KeyID: name.ID, Err: err})
-	case !time.Now().Before(until):
-		r.end(w)
-		r.tell(Event{Kind: GraceEnded, RootKey: w.rootKey, Err: err})
 	default:
 		r.watches.mu.Lock()
+		if !w.good.Equal(q.good) { // a load has had the answer meanwhile
+			w.timer.Reset(r.untilCheck())
+			r.watches.mu.Unlock()
+			return
+		}
 		first := w.away == nil
 		w.away = err
-		retry := min(max(r.opts.CacheTTL/16, leastRetry), mostRetry)
-		w.timer.Reset(min(retry, max(time.Until(w.good.Add(r.longest())), 0)))
+		w.timer.Reset(min(max(r.opts.CacheTTL/16, leastRetry), mostRetry))
 		r.watches.mu.Unlock()
 		if first {
 			r.tell(Event{Kind: RootKeyAway, RootKey: w.rootKey, Err: err})
@@ -153,27 +159,36 @@ func (r *KeyRing) check(w *watch) {
 	}
 }
 
-// longest is how long keys serve after the last yes, if there is no answer.
-func (r *KeyRing) longest() time.Duration { return max(r.opts.CacheTTL, r.opts.OutageGrace) }
-
 // isNo tells a refusal from an outage.
 func isNo(err error) bool {
 	return errors.Is(err, kmsprovider.ErrDenied) || errors.Is(err, kmsprovider.ErrKeyUnusable) ||
 		errors.Is(err, kmsprovider.ErrInvalidCiphertext) || errors.Is(err, ErrNotAuthentic) || errors.Is(err, ErrRootKeyNotAllowed)
 }
 
+// A question is what a check asks: about one data key of its watch or, where the
+// configuration says nothing of that one's scope, about several.
+type question struct {
+	watch  *watch
+	good   time.Time     // of the last yes, when it began
+	turns  chan struct{} // bounds those that are asked at once
+	before time.Time     // it is to have been asked by then
+}
+
+var errNoTurn = fmt.Errorf("%w: no answer to others, and so not asked", kmsprovider.ErrUnavailable)
+
 // ask unwraps a data key again and forgets it.
-func (r *KeyRing) ask(turns chan struct{}, rootKey string, name KeyName, wrapped []byte, until time.Time) error {
-	select {
-	case turns <- struct{}{}:
-		defer func() { <-turns }()
-	case <-r.closed.Done():
-		return ErrClosed
-	}
-	ctx, cancel := context.WithTimeout(r.closed, max(min(checkTime, r.opts.LoadTimeout, time.Until(until)), leastRetry))
+func (r *KeyRing) ask(q *question, name KeyName, wrapped []byte) error {
+	ctx, cancel := context.WithDeadline(r.closed, q.good.Add(r.longest()))
 	defer cancel()
-	return caught(kmsprovider.ErrUnavailable, "the provider or the source of root keys", func() error {
-		secret, err := r.unwrap(ctx, name.Scope, name.Purpose, rootKey, wrapped)
+	if err := r.turnToAsk(ctx, q); err != nil {
+		return err
+	}
+	defer func() { <-q.turns }()
+	limit := r.answerTime(q)
+	ctx, cancelAnswer := context.WithTimeout(ctx, limit)
+	defer cancelAnswer()
+	err := caught(kmsprovider.ErrUnavailable, "the provider or the source of root keys", func() error {
+		secret, err := r.unwrap(ctx, name.Scope, name.Purpose, q.watch.rootKey, wrapped)
 		if err != nil {
 			return err
 		}
@@ -183,13 +198,49 @@ func (r *KeyRing) ask(turns chan struct{}, rootKey string, name KeyName, wrapped
 		}
 		return nil
 	})
+	if ctx.Err() != nil && errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, kmsprovider.ErrThrottled) {
+		return fmt.Errorf("%w: no answer within %v: %w", kmsprovider.ErrUnavailable, limit, err)
+	}
+	return err
+}
+
+// turnToAsk waits for one of the question's turns, for as long as its watch lasts.
+func (r *KeyRing) turnToAsk(ctx context.Context, q *question) error {
+	if q.turns != r.awayChecks {
+		r.watches.waiting.Add(1)
+		defer r.watches.waiting.Add(-1)
+	}
+	select {
+	case q.turns <- struct{}{}:
+	case <-ctx.Done():
+		return errNoTurn
+	}
+	if q.watch.ended.Load() {
+		<-q.turns
+		return errNoTurn
+	}
+	return nil
+}
+
+// answerTime is how long an answer is waited for. If others wait for a turn, it is
+// this one's share of the time that is left: else those that hang would use up the
+// time of a root key behind them that is denied. Turns come in the order in which
+// they were waited for, so that those ahead have no more time than that one.
+func (r *KeyRing) answerTime(q *question) time.Duration {
+	longest := min(checkTime, r.opts.LoadTimeout)
+	if q.turns == r.awayChecks {
+		return longest
+	}
+	share := time.Until(q.before) * time.Duration(cap(q.turns)) / time.Duration(1+r.watches.waiting.Load())
+	return min(max(share, leastTime), longest)
 }
 
 // askForOthers asks about other data keys of a watch until the service is heard,
 // after the configuration had no word for the one of a scope: that a tenant has
 // left, or can't be looked up, is no answer about the root key. The keys of those
 // scopes that may not use it any more are dropped.
-func (r *KeyRing) askForOthers(turns chan struct{}, w *watch, scope Scope, err error, until time.Time) error {
+func (r *KeyRing) askForOthers(q *question, scope Scope, err error) error {
+	w := q.watch
 	keys, tried, end := slices.Collect(r.under(w)), map[Scope]bool{}, time.Now().Add(r.opts.LoadTimeout)
 	for {
 		tried[scope] = true
@@ -205,7 +256,7 @@ func (r *KeyRing) askForOthers(turns chan struct{}, w *watch, scope Scope, err e
 			return err
 		}
 		scope = next.scope
-		err = r.ask(turns, w.rootKey, next.name(), next.wrapped, until)
+		err = r.ask(q, next.name(), next.wrapped)
 		if _, ours := errors.AsType[*scopeError](err); !ours {
 			r.watches.mu.Lock()
 			w.key, w.wrap = next.name(), next.wrapped
@@ -343,40 +394,5 @@ func (r *KeyRing) endWatches() {
 		w.timer.Stop()
 	}
 	clear(r.watches.byName)
-}
-
-// RootKeyHealth tells when a root key was last answered for.
-type RootKeyHealth struct {
-	RootKey string    // URI
-	Good    time.Time // of the last yes
-	Away    error     // why the last check had no answer; nil if it had
-	Until   time.Time // the data keys under it serve until then, if no further answer comes
-}
-
-func (h RootKeyHealth) String() string {
-	if h.Away == nil {
-		return fmt.Sprintf("%s: answered at %s", h.RootKey, h.Good.Format(time.RFC3339))
-	}
-	return fmt.Sprintf("%s: away since its answer at %s, keys in memory serve until %s: %v",
-		h.RootKey, h.Good.Format(time.RFC3339), h.Until.Format(time.RFC3339), h.Away)
-}
-
-// Health tells of the root keys whose data keys are in memory, by URI. With
-// CheckEachKey it has the worst of a root key's data keys.
-func (r *KeyRing) Health() []RootKeyHealth {
-	r.watches.mu.Lock()
-	defer r.watches.mu.Unlock()
-	worst := map[string]RootKeyHealth{}
-	for _, w := range r.watches.byName {
-		h := RootKeyHealth{RootKey: w.rootKey, Good: w.good, Away: w.away, Until: w.good.Add(r.longest())}
-		if seen, ok := worst[w.rootKey]; !ok || h.Good.Before(seen.Good) {
-			worst[w.rootKey] = h
-		}
-	}
-	all := make([]RootKeyHealth, 0, len(worst))
-	for _, h := range worst {
-		all = append(all, h)
-	}
-	slices.SortFunc(all, func(a, b RootKeyHealth) int { return cmp.Compare(a.RootKey, b.RootKey) })
-	return all
+	r.watches.overdue.Stop()
 }

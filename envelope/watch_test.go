@@ -413,6 +413,7 @@ type hangingProvider struct {
 func (p *hangingProvider) Unwrap(ctx context.Context, root string, wrapped []byte, ec kmsprovider.EncryptionContext) ([]byte, error) {
 	switch {
 	case p.hangs.Load() && strings.HasPrefix(root, "plain://hangs-"):
+		defer p.enter()()
 		<-ctx.Done()
 		return nil, fmt.Errorf("%w: %w", kmsprovider.ErrUnavailable, ctx.Err())
 	case p.denied.Load():
