@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"path"
 	"strings"
+	"time"
 
 	"github.com/fieldcrypt/fieldcrypt-go/internal/sqlconn"
 )
@@ -254,30 +255,56 @@ func (s *Store) locked(ctx context.Context, c *sql.Conn, work func(q sqlconn.Que
 	})
 }
 
+const (
+	// lockPatience is how long a migration of MariaDB waits for another. The
+	// others' may take long, and a connection whose client is gone keeps the lock
+	// until the server notices.
+	lockPatience = 5 * time.Minute
+
+	lockTurn       = 10 * time.Second // of the waiting, in one query
+	releaseTimeout = 5 * time.Second
+)
+
 // namedLock holds a lock of MariaDB's, which ends with the connection if the
 // process dies.
 func (s *Store) namedLock(ctx context.Context, c *sql.Conn, work func(q sqlconn.Querier) error) error {
 	sum := s.lock()
-	args := []any{"fieldcrypt " + hex.EncodeToString(sum[:16])}
-	for got := int64(0); got != 1; {
-		var answer sql.NullInt64
-		err := sqlconn.Each(ctx, c, "SELECT GET_LOCK(CONCAT(?, COALESCE(CRC32(DATABASE()), '')), 10)", args,
-			func(scan func(...any) error) error { return scan(&answer) })
-		if err != nil {
+	lock := "fieldcrypt " + hex.EncodeToString(sum[:16])
+	ask := func(ctx context.Context, format string, args ...any) (answer sql.NullInt64, err error) {
+		query := fmt.Sprintf("SELECT "+format, append([]any{"CONCAT(?, COALESCE(CRC32(DATABASE()), ''))"}, args...)...)
+		err = sqlconn.Each(ctx, c, query, []any{lock}, func(scan func(...any) error) error { return scan(&answer) })
+		return answer, err
+	}
+	for began := time.Now(); ; {
+		got, err := ask(ctx, "GET_LOCK(%s, %d)", int(lockTurn.Seconds()))
+		switch {
+		case err != nil:
 			return err
+		case !got.Valid:
+			return errors.New("the lock of migrations can't be taken: the server ran out of memory, or the connection was ended")
 		}
-		if !answer.Valid {
-			return errors.New("the lock of migrations can't be taken")
+		if got.Int64 == 1 {
+			break
 		}
-		got = answer.Int64
+		if time.Since(began) >= lockPatience {
+			holder, err := ask(ctx, "IS_USED_LOCK(%s)")
+			if err != nil {
+				return err
+			}
+			return fmt.Errorf("%w: connection %d of the server has held the lock of migrations for %v: "+
+				"another process makes the tables, or is gone and the server hasn't noticed: "+
+				"see SHOW PROCESSLIST, and wait, or end it with KILL %d and run sqlstore.Migrate again",
+				ErrBusy, holder.Int64, lockPatience, holder.Int64)
+		}
 	}
-	err := work(c)
-	release := sqlconn.Each(context.WithoutCancel(ctx), c, "SELECT RELEASE_LOCK(CONCAT(?, COALESCE(CRC32(DATABASE()), '')))", args,
-		func(func(...any) error) error { return nil })
-	if release != nil {
-		sqlconn.Discard(c)
-	}
-	return err
+	defer func() {
+		brief, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
+		defer cancel()
+		if _, err := ask(brief, "RELEASE_LOCK(%s)"); err != nil {
+			sqlconn.Discard(c)
+		}
+	}()
+	return work(c)
 }
 
 // apply runs the migrations that were not finished.

@@ -31,13 +31,16 @@ type RouterOptions struct {
 	// page is an error unless its filter names a tenant and a class.
 	Stores func(ctx context.Context) ([]string, error)
 
-	// MaxOpen is how many stores are open at once. The one that was not used
-	// for the longest time is closed to open another; one in use never is, so
-	// that a call may have to wait. Default 64.
+	// MaxOpen is how many stores are open at once. When another one has been
+	// opened, and for a moment there are more, the one that was not used for the
+	// longest time is closed; one in use never is, so that a call may have to
+	// wait. Half as many are opened at once. Default 64.
 	MaxOpen int
 
-	// OpenTimeout bounds the opening of one store, whoever waits for it.
-	// Default 30 seconds.
+	// OpenTimeout bounds the opening of one store, whoever waits for it. A
+	// store that could not be opened is tried again after a second at the
+	// earliest, then after two, and so on up to 30; until then its calls fail
+	// with the error of that time. Default 30 seconds.
 	OpenTimeout time.Duration
 }
 

@@ -13,20 +13,42 @@ import (
 )
 
 // A shelf holds a bounded number of open stores. No lock is held while one is
-// opened, used or closed.
+// opened, used or closed. An idle one is closed for another only when that is
+// open, so that databases that don't answer push no store out.
 type shelf struct {
 	open    func(ctx context.Context, name string) (envelope.KeyStore, error)
 	max     int
 	timeout time.Duration
 
-	mu      sync.Mutex
-	books   map[string]*book
-	idle    list.List     // of books nobody uses; the front was used last
-	count   int           // stores that are being opened, are open, or are being closed
-	changed chan struct{} // closed when a book becomes idle or a place free
-	closed  bool
-	failure error // the first of closing
+	mu       sync.Mutex
+	books    map[string]*book
+	refused  map[string]*refusal // stores that could not be opened when that was tried last
+	idle     list.List           // of books nobody uses; the front was used last
+	opened   int                 // stores that are open
+	opening  int                 // stores that are being opened
+	retrying int                 // of those, the ones that could not be opened last time
+	closing  int                 // stores that are being closed
+	changed  chan struct{}       // closed when a book becomes idle or a place free
+	closed   bool
+	failure  error // the first of closing
 }
+
+// A refusal keeps a store from being opened again at once.
+type refusal struct {
+	err   error
+	pause time.Duration
+	until time.Time
+}
+
+const (
+	firstPause   = time.Second // after a failed opening; doubled by each one that follows
+	longestPause = 30 * time.Second
+	forgetAfter  = 10 * time.Minute // a refusal that nobody asked about
+)
+
+// atOnce is how many stores are opened at once, and how many of them may be ones
+// that could not be opened last time.
+func (s *shelf) atOnce() (all, again int) { return max(1, s.max/2), max(1, s.max/8) }
 
 // A book is a store on the shelf.
 type book struct {
@@ -35,6 +57,7 @@ type book struct {
 	store envelope.KeyStore
 	err   error
 	users int
+	again bool          // it could not be opened last time
 	place *list.Element // among the idle
 }
 
@@ -42,7 +65,7 @@ var errRouterClosed = errors.New("sqlstore: the router is closed")
 
 func (s *shelf) init(open func(context.Context, string) (envelope.KeyStore, error), most int, timeout time.Duration) {
 	s.open, s.max, s.timeout = open, most, timeout
-	s.books, s.changed = map[string]*book{}, make(chan struct{})
+	s.books, s.refused, s.changed = map[string]*book{}, map[string]*refusal{}, make(chan struct{})
 }
 
 // with runs do with the store of that name, which stays open meanwhile.
@@ -80,18 +103,24 @@ func (s *shelf) take(ctx context.Context, name string) (*book, error) {
 			}
 			return b, nil
 		}
-		if s.count < s.max {
-			b := &book{name: name, ready: make(chan struct{}), users: 1}
+		refused := s.refused[name]
+		if refused != nil {
+			if wait := time.Until(refused.until); wait > 0 {
+				return nil, fmt.Errorf("sqlstore: opening the store %.80q: %w (it is tried again in %v)", name, refused.err, wait.Round(time.Millisecond))
+			}
+		}
+		waitsFor := s.full(refused != nil)
+		if waitsFor == "" {
+			b := &book{name: name, ready: make(chan struct{}), users: 1, again: refused != nil}
 			s.books[name] = b
-			s.count++
+			s.opening++
+			if b.again {
+				s.retrying++
+			}
 			// Not under the first caller's deadline: its impatience isn't the
 			// others' failure.
 			go s.fetch(context.WithoutCancel(ctx), b)
 			return b, nil
-		}
-		if oldest := s.idle.Back(); oldest != nil {
-			s.discard(oldest.Value.(*book))
-			continue
 		}
 		changed := s.changed
 		s.mu.Unlock()
@@ -100,9 +129,23 @@ func (s *shelf) take(ctx context.Context, name string) (*book, error) {
 			s.mu.Lock()
 		case <-ctx.Done():
 			s.mu.Lock()
-			return nil, fmt.Errorf("sqlstore: waiting for the store %.80q: all %d open stores are in use (RouterOptions.MaxOpen): %w", name, s.max, ctx.Err())
+			return nil, fmt.Errorf("sqlstore: waiting for the store %.80q: %s: %w", name, waitsFor, ctx.Err())
 		}
 	}
+}
+
+// full says why no store can be opened now, or nothing.
+func (s *shelf) full(again bool) string {
+	all, retries := s.atOnce()
+	switch {
+	case s.opened > s.max || s.opened-s.idle.Len()+s.opening+s.closing >= s.max:
+		return fmt.Sprintf("all %d open stores are in use (RouterOptions.MaxOpen)", s.max)
+	case s.opening >= all:
+		return fmt.Sprintf("%d others are being opened, and no more are at once (half of RouterOptions.MaxOpen)", s.opening)
+	case again && s.retrying >= retries:
+		return fmt.Sprintf("%d others are being opened that failed before, and no more of those are at once", s.retrying)
+	}
+	return ""
 }
 
 // fetch opens a book's store.
@@ -120,13 +163,36 @@ func (s *shelf) fetch(ctx context.Context, b *book) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b.store, b.err = store, err
-	if err != nil { // the next caller tries again
-		delete(s.books, b.name)
-		s.count--
-		s.notify()
+	s.opening--
+	if b.again {
+		s.retrying--
 	}
+	if err != nil {
+		delete(s.books, b.name)
+		s.refuse(b.name, err)
+	} else {
+		delete(s.refused, b.name)
+		s.opened++
+	}
+	s.notify()
 	close(b.ready)
 	s.settle(b)
+	s.shrink()
+}
+
+// refuse keeps a store that could not be opened from being tried for a while.
+func (s *shelf) refuse(name string, err error) {
+	pause := firstPause
+	if last := s.refused[name]; last != nil {
+		pause = min(2*last.pause, longestPause)
+	}
+	now := time.Now()
+	for other, r := range s.refused {
+		if now.Sub(r.until) > forgetAfter {
+			delete(s.refused, other)
+		}
+	}
+	s.refused[name] = &refusal{err: err, pause: pause, until: now.Add(pause)}
 }
 
 // caught makes a panic of do an error: in a goroutine of the shelf, and where it
@@ -146,6 +212,21 @@ func (s *shelf) giveBack(b *book) {
 	defer s.mu.Unlock()
 	b.users--
 	s.settle(b)
+	if s.opened > s.max && s.idle.Len() > 0 {
+		go func() { // the caller has its answer
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.shrink()
+		}()
+	}
+}
+
+// shrink closes the stores that were not used for the longest time until no more
+// are open than should be.
+func (s *shelf) shrink() {
+	for s.opened > s.max && s.idle.Len() > 0 {
+		s.discard(s.idle.Back().Value.(*book))
+	}
 }
 
 // settle makes an open book that nobody uses an idle one.
@@ -161,11 +242,12 @@ func (s *shelf) notify() {
 	s.changed = make(chan struct{})
 }
 
-// discard closes an idle book's store. It lets go of s.mu meanwhile; the place
-// is free when the store is closed.
+// discard closes an idle book's store. It lets go of s.mu meanwhile.
 func (s *shelf) discard(b *book) {
 	s.idle.Remove(b.place)
 	delete(s.books, b.name)
+	s.opened--
+	s.closing++
 	s.mu.Unlock()
 	var err error
 	if c, ok := b.store.(io.Closer); ok {
@@ -175,7 +257,7 @@ func (s *shelf) discard(b *book) {
 	if err != nil && s.failure == nil { // one is enough to tell of, however many there are
 		s.failure = fmt.Errorf("sqlstore: closing the store %.80q: %w", b.name, err)
 	}
-	s.count--
+	s.closing--
 	s.notify()
 }
 
@@ -183,7 +265,7 @@ func (s *shelf) close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
-	for s.count > 0 {
+	for s.opened+s.opening+s.closing > 0 {
 		if b := s.idle.Back(); b != nil {
 			s.discard(b.Value.(*book))
 			continue

@@ -89,13 +89,17 @@ func immediate(ctx context.Context, c *sql.Conn, work func(q Querier) error) err
 		}
 		return err
 	}
-	err := work(c)
-	if err == nil {
-		_, err = c.ExecContext(ctx, "COMMIT")
+	committed := false
+	defer func() { // also when work panics
+		if !committed {
+			rollback(ctx, c)
+		}
+	}()
+	if err := work(c); err != nil {
+		return err
 	}
-	if err != nil {
-		rollback(ctx, c)
-	}
+	_, err := c.ExecContext(ctx, "COMMIT")
+	committed = err == nil
 	return err
 }
 

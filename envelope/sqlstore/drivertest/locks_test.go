@@ -127,3 +127,34 @@ func TestGoneInATransaction(t *testing.T) {
 	require.NoError(t, d.pool(t).QueryRow("SHOW idle_in_transaction_session_timeout").Scan(&limit))
 	require.Equal(t, "0", limit, "the program's own transactions are left alone")
 }
+
+// Work that panics leaves no transaction on the connection that goes back to the
+// pool.
+func TestPanicInATransaction(t *testing.T) {
+	everywhere(t, func(t *testing.T, d database) {
+		s, rec := d.store(t), made("acme", 1)
+		require.NoError(t, s.Activate(t.Context(), rec, envelope.KeyID{}))
+		db := d.pool(t)
+		db.SetMaxOpenConns(1)
+		transact := func(work func()) {
+			c, err := db.Conn(t.Context())
+			require.NoError(t, err)
+			defer c.Close()
+			require.NoError(t, sqlconn.Transact(t.Context(), c, sqlconn.Dialect(d.dialect), func(q sqlconn.Querier) error {
+				_, err := q.ExecContext(t.Context(), "UPDATE "+keys+" SET taken = taken + 10")
+				work()
+				return err
+			}))
+		}
+		require.PanicsWithValue(t, "a made-up mistake", func() { transact(func() { panic("a made-up mistake") }) })
+		ctx, cancel := context.WithTimeout(t.Context(), eventually)
+		defer cancel()
+		_, left, err := s.Lease(ctx, rec.Scope, rec.Purpose, rec.KeyID, 1)
+		require.NoError(t, err)
+		require.Equal(t, rec.Budget-1, left)
+		transact(func() {}) // the control, on the same connection
+		_, left, err = s.Lease(ctx, rec.Scope, rec.Purpose, rec.KeyID, 1)
+		require.NoError(t, err)
+		require.Equal(t, rec.Budget-12, left)
+	})
+}
