@@ -74,10 +74,12 @@ func kindOfState(state string) Kind {
 		return ReadOnly
 	case "42P01":
 		return NoTable
-	case "57P01", "57P02", "57P03", "53300": // shutting down, crashed, starting, too many clients
+	case "57P01", "57P02", "57P03": // shutting down, crashed, starting
 		return Unreachable
+	case "57014": // statement_timeout, or somebody cancelled it
+		return Again
 	}
-	if strings.HasPrefix(state, "08") {
+	if strings.HasPrefix(state, "08") || strings.HasPrefix(state, "53") { // no connection; no disk, memory or connections left
 		return Unreachable
 	}
 	return Other
@@ -94,7 +96,7 @@ func kindOfSQLite(code int) Kind {
 		return Again
 	case 8:
 		return ReadOnly
-	case 10, 14: // an error of the disk, a file that can't be opened
+	case 10, 13, 14: // an error of the disk, a full one, a file that can't be opened
 		return Unreachable
 	}
 	return Other
@@ -102,7 +104,7 @@ func kindOfSQLite(code int) Kind {
 
 func kindOfMySQL(number int) Kind {
 	switch number {
-	case 1213, 1205, 1020: // deadlock, lock timeout, row changed since it was read
+	case 1213, 1205, 1020, 1317, 1969: // deadlock, lock timeout, row changed since it was read, statement killed, max_statement_time
 		return Again
 	case 1062:
 		return Duplicate
@@ -112,19 +114,35 @@ func kindOfMySQL(number int) Kind {
 		return NoTable
 	case 1040, 1053, 1047, 1129, 1203, 1226: // too many connections, shutting down, no quorum, blocked host
 		return Unreachable
+	case 3, 1021, 1026, 1114: // a file can't be written, no space left, again, a tablespace is full
+		return Unreachable
 	}
 	return Other
+}
+
+// LockTimeout reports that a statement waited for a lock for as long as it may.
+func LockTimeout(err error) bool {
+	var state sqlState
+	if err == nil {
+		return false
+	}
+	if errors.As(err, &state) {
+		return state.SQLState() == "55P03"
+	}
+	n, ok := mysqlNumber(err.Error())
+	return ok && n == 1205
 }
 
 // mysqlNumber reads the number out of "Error 1213 (40001): ..." or
 // "Error 1213: ...", wherever it stands.
 func mysqlNumber(text string) (int, bool) {
 	_, rest, found := strings.Cut(text, "Error ")
-	if !found || len(rest) < 5 || (rest[4] != ' ' && rest[4] != ':') {
+	end := strings.IndexAny(rest, " :")
+	if !found || end < 1 || end > len("1213") {
 		return 0, false
 	}
 	n := 0
-	for _, c := range []byte(rest[:4]) {
+	for _, c := range []byte(rest[:end]) {
 		if c < '0' || c > '9' {
 			return 0, false
 		}
@@ -145,6 +163,7 @@ func kindOfText(text string) Kind {
 		{"attempt to write a readonly database", ReadOnly},
 		{"no such table", NoTable},
 		{"unable to open database file", Unreachable},
+		{"database or disk is full", Unreachable},
 		{"invalid connection", Unreachable},
 		{"connection refused", Unreachable},
 		{"conn closed", Unreachable},

@@ -40,6 +40,23 @@ func TestOf(t *testing.T) {
 		{result{275, "constraint failed"}, Other},
 		{errors.New("Error 1213 (40001): Deadlock"), Again},
 		{errors.New("Error 1146 (42S02): Table 'x' doesn't exist"), NoTable},
+		{state("53100"), Unreachable}, // disk full
+		{state("53200"), Unreachable},
+		{state("53300"), Unreachable},
+		{state("57014"), Again},
+		{state("22001"), Other},
+		{result{13, "database or disk is full (13)"}, Unreachable},
+		{errors.New("database or disk is full"), Unreachable},
+		{errors.New("Error 1114 (HY000): The table 'x' is full"), Unreachable},
+		{errors.New("Error 1021 (HY000): Disk full; waiting for someone to free some space"), Unreachable},
+		{errors.New("Error 1026 (HY000): Error writing file"), Unreachable},
+		{errors.New("Error 3 (HY000): Error writing file '/tmp/x' (Errcode: 28)"), Unreachable},
+		{errors.New("Error 1969 (70100): Query execution was interrupted (max_statement_time exceeded)"), Again},
+		{errors.New("Error 1317 (70100): Query execution was interrupted"), Again},
+		{errors.New("Error 1406 (22001): Data too long"), Other},
+		{errors.New("Error in 3 places: x"), Other},
+		{errors.New("Error : x"), Other},
+		{errors.New("Error 12345: x"), Other},
 		{errors.New("conn closed"), Unreachable},
 		{errors.New("nothing known"), Other},
 	} {
@@ -66,5 +83,14 @@ func TestHopeless(t *testing.T) {
 	}
 	for _, err := range []error{nil, state("22001"), state("23514"), state("40001"), result{275, "constraint"}, errors.New("Error 1406 (22001): Data too long"), errors.New("anything")} {
 		require.False(t, Hopeless(err), "%v", err)
+	}
+}
+
+func TestLockTimeout(t *testing.T) {
+	for _, err := range []error{state("55P03"), fmt.Errorf("wrapped: %w", state("55P03")), errors.New("Error 1205 (HY000): Lock wait timeout exceeded")} {
+		require.True(t, LockTimeout(err), "%v", err)
+	}
+	for _, err := range []error{nil, state("40P01"), errors.New("Error 1213 (40001): Deadlock"), result{5, "database is locked"}, errors.New("anything")} {
+		require.False(t, LockTimeout(err), "%v", err)
 	}
 }
