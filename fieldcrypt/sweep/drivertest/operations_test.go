@@ -208,7 +208,8 @@ func TestCoverageOfOldColumns(t *testing.T) {
 	})
 }
 
-// A larger import, with writers beside it.
+// A larger import, with a writer beside it until the checks are there. After them
+// plaintext is refused, and envelopes aren't.
 func TestImport(t *testing.T) {
 	if testing.Short() {
 		return
@@ -217,35 +218,57 @@ func TestImport(t *testing.T) {
 	s := server(t).service(t)
 	table, records := s.leads(n)
 	stop, written := make(chan struct{}), map[int64]string{}
+	var longest time.Duration // of a write
+	write := func(id int64) error {
+		text := fmt.Sprintf("new-%d@example.org", id)
+		l := Lead{ID: id, Email: fieldcrypt.Of(text)}
+		if err := records.Encrypt(t.Context(), &l); err != nil {
+			return err
+		}
+		began := time.Now()
+		if _, err := s.db.Exec(s.bind("UPDATE leads SET email = ? WHERE id = ?"), l.Email, l.ID); err != nil {
+			return err
+		}
+		longest = max(longest, time.Since(began))
+		written[id] = text
+		return nil
+	}
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		for id := int64(1); ; id = (id + 97) % int64(n) {
+		for at := int64(1); ; at = (at + 97) % int64(n) {
 			select {
 			case <-stop:
 				return
 			default:
 			}
-			l := Lead{ID: id + 1, Email: fieldcrypt.Of(fmt.Sprintf("new-%d@example.org", id))}
-			if err := records.Encrypt(t.Context(), &l); err != nil {
+			if err := write(at + 1); err != nil {
 				t.Error(err)
 				return
 			}
-			if _, err := s.db.Exec(s.bind("UPDATE leads SET email = ? WHERE id = ?"), l.Email, l.ID); err != nil {
-				t.Error(err)
-				return
-			}
-			written[l.ID] = fmt.Sprintf("new-%d@example.org", id)
 		}
 	})
 	report, err := s.sweeper(nil).Run(t.Context(), table, sweep.Encrypt, nil)
+	var cover *sweep.Coverage
+	if err == nil {
+		cover, err = s.sweeper(nil).Coverage(t.Context(), table, nil)
+	}
+	if err == nil {
+		err = s.sweeper(nil).AddChecks(t.Context(), table)
+	}
 	close(stop)
 	wg.Wait()
 	require.NoError(t, err)
 	require.EqualValues(t, n, report.Rows)
-	require.NotEmpty(t, written)
-	cover, err := s.sweeper(nil).Coverage(t.Context(), table, nil)
-	require.NoError(t, err)
 	require.Zero(t, cover.Plaintext+cover.Unreadable)
+	require.NotEmpty(t, written)
+	t.Logf("%s, %d rows: %d contacts written meanwhile, the longest write took %v", s.Dialect, n, len(written), longest)
+	require.Less(t, longest, 5*time.Second, "a write waited for the sweep, the count or the checks")
+
+	_, err = s.db.Exec("UPDATE leads SET email = 'plaintext' WHERE id = 1")
+	require.Error(t, err)
+	_, err = s.db.Exec(s.bind("INSERT INTO leads (id, email) VALUES (?, 'plaintext')"), n+1)
+	require.Error(t, err)
+	require.NoError(t, write(1))
 	for id, want := range written {
 		l := s.lead(records, id)
 		email, err := l.Email.Plain()
