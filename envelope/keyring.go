@@ -187,6 +187,10 @@ func keepWithin[K comparable, V any](cache *otter.Cache[K, V], size int) {
 	}
 }
 
+// StorePoll returns Options.StorePoll, or its default where that is zero: within
+// it this ring notices what other processes did with its keys.
+func (r *KeyRing) StorePoll() time.Duration { return r.opts.StorePoll }
+
 // Mode returns the mode that the ring seals in: by reference with a key store,
 // else inline.
 func (r *KeyRing) Mode() Mode {

@@ -378,6 +378,65 @@ func TestRowsInspect(t *testing.T) {
 	require.Equal(t, fieldcrypt.RowUnreadable, found["Rows.email"])
 }
 
+// What columns of plaintext hold is told where there is no envelope yet, and as a
+// copy beside one.
+func TestRowsInspectApart(t *testing.T) {
+	r, rows := rowsOf[rowed](t)
+	sealed := cellsOf(t, filled(t, r, 1))
+	plain := func(v any) fieldcrypt.RowCell { return fieldcrypt.RowCell{Old: v, Apart: true} }
+	for name, c := range map[string]struct {
+		sealed, plain []any
+		want          map[string]fieldcrypt.RowState
+	}{
+		"alone": {[]any{nil, nil, nil}, []any{"ada@example.com", []byte("notes"), `{"a":"one","b":null}`}, map[string]fieldcrypt.RowState{
+			"Rows.email": fieldcrypt.RowPlaintext, "Rows.notes": fieldcrypt.RowPlaintext, "Rows.custom.a": fieldcrypt.RowPlaintext,
+		}},
+		"a document without a value": {[]any{nil, nil, nil}, []any{nil, nil, `{"b":null}`}, map[string]fieldcrypt.RowState{"Rows.custom.*": fieldcrypt.RowPlaintext}},
+		"an envelope alone":          {[]any{nil, nil, nil}, []any{sealed.Cells[0].Old, nil, nil}, map[string]fieldcrypt.RowState{"Rows.email": fieldcrypt.RowPlaintext}},
+		"what can't be read": {[]any{nil, nil, nil}, []any{"fc1.cut", nil, `{"a":`}, map[string]fieldcrypt.RowState{
+			"Rows.email": fieldcrypt.RowUnreadable, "Rows.custom.*": fieldcrypt.RowUnreadable,
+		}},
+		"nothing": {[]any{nil, nil, nil}, []any{nil, nil, nil}, map[string]fieldcrypt.RowState{}},
+	} {
+		row := fieldcrypt.Row{ID: []any{int64(1)}, Tenant: "acme"}
+		for i := range c.sealed {
+			row.Cells, row.Plain = append(row.Cells, fieldcrypt.RowCell{Old: c.sealed[i]}), append(row.Plain, plain(c.plain[i]))
+		}
+		found := map[string]fieldcrypt.RowState{}
+		require.NoError(t, rows.Inspect(&row, func(f fieldcrypt.RowFinding) { found[f.Field] = f.State }), name)
+		require.Equal(t, c.want, found, name)
+		for i := range row.Plain {
+			require.NoError(t, row.Plain[i].Err)
+			row.Plain[i].Apart = false
+		}
+		require.NoError(t, rows.Inspect(&row, func(fieldcrypt.RowFinding) { t.Error("these columns aren't there") }), name)
+	}
+	sealed.Plain = []fieldcrypt.RowCell{plain("ada@example.com"), {}, plain(`{}`)}
+	var states []string
+	require.NoError(t, rows.Inspect(&sealed, func(f fieldcrypt.RowFinding) { states = append(states, f.Field+" "+f.State.String()) }))
+	require.ElementsMatch(t, []string{"Rows.email sealed", "Rows.notes sealed", "Rows.custom.a sealed", "Rows.email copy in plaintext", "Rows.custom.* copy in plaintext"}, states)
+	sealed.Plain = sealed.Plain[:1]
+	require.Error(t, rows.Inspect(&sealed, func(fieldcrypt.RowFinding) {}))
+}
+
+// Nobody knows which class's values are in a document that can't be read.
+func TestRowsInspectUnreadableDocument(t *testing.T) {
+	schema := &fieldcrypt.Schema{Version: 1, Modules: []fieldcrypt.Module{{Name: "Contacts", ID: []string{"id"}, Tenant: "tenant", Fields: []fieldcrypt.SchemaField{
+		{Name: "city", Type: "string", Path: "details.city"},
+		{Name: "iban", Type: "string", Path: "details.iban", Class: "payment"},
+		{Name: "bic", Type: "string", Path: "details.bic", Class: "payment"},
+	}}}}
+	m, err := fieldcrypt.ForMaps(fieldcrypttest.NewWithStore(t), schema, "Contacts")
+	require.NoError(t, err)
+	row := fieldcrypt.Row{ID: []any{int64(1)}, Tenant: "acme", Cells: []fieldcrypt.RowCell{{Old: "{"}}}
+	var found []fieldcrypt.RowFinding
+	require.NoError(t, m.Rows().Inspect(&row, func(f fieldcrypt.RowFinding) { found = append(found, f) }))
+	require.Equal(t, []fieldcrypt.RowFinding{
+		{Field: "Contacts.city", Scope: fieldcrypt.Scope{Tenant: "acme", Class: "default"}, State: fieldcrypt.RowUnreadable},
+		{Field: "Contacts.iban", Scope: fieldcrypt.Scope{Tenant: "acme", Class: "payment"}, State: fieldcrypt.RowUnreadable},
+	}, found)
+}
+
 // A cell holds plaintext, and shows none.
 func TestRowCellsDontPrint(t *testing.T) {
 	cell := fieldcrypt.RowCell{Old: "Canary-4815162342", New: []byte("Canary-4815162342")}

@@ -22,9 +22,17 @@ type Coverage struct {
 	// in none.
 	Groups []Group
 
-	Sealed     int64 // values in envelopes; whether they open, Verify tells
-	Plaintext  int64 // values in the clear
-	Unreadable int64 // what is neither
+	Sealed    int64 // values in envelopes; whether they open, Verify tells
+	Plaintext int64 // values in the clear: in the place of an envelope, or in the column of Table.Plain where the envelope is NULL
+
+	// Unreadable is what is neither. A column that can't be read counts once for
+	// each class that it has fields of.
+	Unreadable int64
+
+	// Copies are values in the columns of Table.Plain beside an envelope. They
+	// are in the clear. Whether they are the same isn't looked at: a dry run of
+	// DecryptToPlaintext tells. A document counts once for each class too.
+	Copies int64
 
 	// Examples are rows with plaintext or what can't be read, up to 100.
 	Examples []Failure
@@ -74,7 +82,11 @@ func sameScope(a, b fieldcrypt.Scope) bool {
 // String is a table for people.
 func (c *Coverage) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %d rows; %d values sealed, %d in plaintext, %d unreadable\n", c.Table, c.Rows, c.Sealed, c.Plaintext, c.Unreadable)
+	fmt.Fprintf(&b, "%s: %d rows; %d values sealed, %d in plaintext, %d unreadable", c.Table, c.Rows, c.Sealed, c.Plaintext, c.Unreadable)
+	if c.Copies > 0 {
+		fmt.Fprintf(&b, "; %d copies in plaintext", c.Copies)
+	}
+	b.WriteByte('\n')
 	for i := range c.Groups {
 		g := &c.Groups[i]
 		under := ""
@@ -86,10 +98,13 @@ func (c *Coverage) String() string {
 	return b.String()
 }
 
+// counting is what Coverage does with each row, but for its apply.
+var counting = Operation{&operation{name: "count", usesPlain: true, leavesEnvelopes: true}}
+
 // Coverage counts what protects the values of a table: by tenant, class, field
-// and key, and what is in plaintext or can't be read. It reads every row, needs
-// no key, writes nothing, and works on a replica. What is written while it reads
-// may or may not be counted.
+// and key, and what is in plaintext or can't be read. It reads every row, with
+// the columns of Table.Plain, needs no key, writes nothing, and works on a
+// replica. What is written while it reads may or may not be counted.
 func (s *Sweeper) Coverage(ctx context.Context, table Table, opts *CoverageOptions) (*Coverage, error) {
 	var o CoverageOptions
 	if opts != nil {
@@ -99,19 +114,22 @@ func (s *Sweeper) Coverage(ctx context.Context, table Table, opts *CoverageOptio
 	if o.MaxGroups < 1 {
 		return nil, fmt.Errorf("sweep: CoverageOptions.MaxGroups is %d, it must be at least 1", o.MaxGroups)
 	}
-	r, err := s.prepare(ctx, &table, Verify, &JobOptions{Tenant: o.Tenant, Class: o.Class, Progress: o.Progress})
+	r, err := s.prepare(ctx, &table, counting, &JobOptions{Tenant: o.Tenant, Class: o.Class, Progress: o.Progress})
 	if err != nil {
 		return nil, err
 	}
 	c := &Coverage{Table: r.reader.label}
 	groups := map[Group]int64{}
-	r.op = &operation{name: "count", apply: func(_ context.Context, rows *fieldcrypt.Rows, batch []fieldcrypt.Row, _ [][]any, _ fieldcrypt.RowOptions) error {
+	op := *counting.op
+	r.op = &op
+	op.apply = func(_ context.Context, rows *fieldcrypt.Rows, batch []fieldcrypt.Row, _ [][]any, _ fieldcrypt.RowOptions) error {
 		for i := range batch {
 			err := rows.Inspect(&batch[i], func(f fieldcrypt.RowFinding) {
-				if o.Class == "" || f.Scope.Class == o.Class {
-					c.add(groups, o.MaxGroups, &f)
+				if o.Class != "" && f.Scope.Class != o.Class {
+					return
 				}
-				if f.State != fieldcrypt.RowSealed {
+				c.add(groups, o.MaxGroups, &f)
+				if f.State == fieldcrypt.RowPlaintext || f.State == fieldcrypt.RowUnreadable {
 					batch[i].Cells[0].Err = errors.New(f.Field + ": " + f.State.String()) // told below, with the row's key
 				}
 			})
@@ -120,7 +138,7 @@ func (s *Sweeper) Coverage(ctx context.Context, table Table, opts *CoverageOptio
 			}
 		}
 		return nil
-	}}
+	}
 	for at := (bound{}); ; {
 		b, more, err := r.read(ctx, at, 1000)
 		if err != nil {
@@ -154,6 +172,8 @@ func (c *Coverage) add(groups map[Group]int64, most int, f *fieldcrypt.RowFindin
 		c.Sealed++
 	case fieldcrypt.RowPlaintext:
 		c.Plaintext++
+	case fieldcrypt.RowCopy:
+		c.Copies++
 	default:
 		c.Unreadable++
 	}

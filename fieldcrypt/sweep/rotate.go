@@ -1,11 +1,15 @@
 package sweep
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/fieldcrypt/fieldcrypt-go/envelope"
@@ -23,7 +27,10 @@ type KeyRotation struct {
 	// Settle is how long after the new key was made values under an old one may
 	// still be written: by processes that haven't noticed, within
 	// envelope.Options.StorePoll, and by those that sealed before and write
-	// later. The last count comes after it. Default 30 seconds.
+	// later. The last count comes after it. Default: two StorePoll of the tables'
+	// Crypt and a second. Set more where other processes have a longer StorePoll,
+	// or write later than that what they sealed. Less is right only where they
+	// have a shorter one, or there are none: nothing can check that.
 	Settle time.Duration
 
 	// Passes bounds how often the tables are swept, as long as values under old
@@ -34,12 +41,17 @@ type KeyRotation struct {
 // A RotateReport tells what became of a scope's keys.
 type RotateReport struct {
 	Scope   fieldcrypt.Scope
-	Key     envelope.KeyID // the active one, which everything is under now
+	Key     envelope.KeyID // the active one, by the last count
 	Resumed bool           // a rotation went on that was begun before
 	Sweeps  []*Report      // of all passes and tables
 
-	// Old are the keys that values were under, and how many values still are, by
-	// the last count. They are retired: they open, and seal nothing. Keys that
+	// Newer are keys that were active after the old ones and before Key: the one
+	// that RotateKeys made, and those that followed it, where the key was
+	// replaced while tables were swept. Values may be under them as well.
+	Newer []envelope.KeyID
+
+	// Old are the other keys that values were under, and how many values still
+	// are, by the last count. They are retired: they open, and seal nothing. Keys that
 	// are left with none can be suspended, and destroyed when no backup needs
 	// them.
 	Old []OldKey
@@ -74,6 +86,9 @@ func (r *RotateReport) left() (values int64) {
 func (r *RotateReport) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: everything that is sealed from now on is under %s\n", r.Scope, r.Key)
+	for _, id := range r.Newer {
+		fmt.Fprintf(&b, "  key %s was active between the old keys and this one\n", id)
+	}
 	for _, sweep := range r.Sweeps {
 		fmt.Fprintf(&b, "  %s\n", sweep)
 	}
@@ -95,9 +110,11 @@ func (r *RotateReport) String() string {
 // RotateKeys makes a new data key for the scope, re-encrypts the tables' rows
 // under it, and counts what every value is under until nothing is under an old
 // key. It is what to call after a data key was compromised. Killed, it is called
-// again: it then goes on with the key that it made. The reason is kept with the
-// jobs. The tables' record types must be of one Crypt with a key store. Options
-// may be nil.
+// again: if it was sweeping, it goes on with the key that it made. If it was
+// making the key, waiting or counting, it makes another key and sweeps again,
+// which costs time and harms nothing. The reason is kept with the jobs. The
+// tables' record types must be of one Crypt with a key store. Table.Plain isn't
+// looked at: what is there is under no key. Options may be nil.
 //
 // Blind indexes and deterministic fields have keys of their own. Where these may
 // be known too, call envelope.KeyRing.CutOver for each purpose, and then run
@@ -105,14 +122,14 @@ func (r *RotateReport) String() string {
 //
 // The old keys are left retired: they open, so that a row which was missed, or
 // comes out of a backup, isn't lost. The report lists them. An error of the kind
-// [ErrStillUsed] says that not all values could be moved; see the report.
+// [ErrStillUsed] says that not all values could be moved; see the report. Where
+// another job on a table isn't done it is [ErrOtherJob], and no key is made.
 func (s *Sweeper) RotateKeys(ctx context.Context, scope fieldcrypt.Scope, reason envelope.Reason, opts *KeyRotation, tables ...Table) (*RotateReport, error) {
 	fail := func(err error) error { return fmt.Errorf("sweep: rotate the data keys of %s: %w", scope, err) }
 	var o KeyRotation
 	if opts != nil {
 		o = *opts
 	}
-	setDefault(&o.Settle, 30*time.Second)
 	setDefault(&o.Passes, 5)
 	crypt, err := oneCrypt(tables)
 	switch {
@@ -125,88 +142,171 @@ func (s *Sweeper) RotateKeys(ctx context.Context, scope fieldcrypt.Scope, reason
 	case o.Name != "" || o.DryRun || o.Tenant != "" || o.Class != "":
 		return nil, fail(errors.New("KeyRotation: Name, Tenant, Class and DryRun aren't chosen by the caller: the scope says what is swept"))
 	}
+	setDefault(&o.Settle, 2*crypt.KeyRing().StorePoll()+time.Second)
 	scope.Class = cmp.Or(scope.Class, envelope.DefaultClass)
-	job := o.JobOptions
-	job.Name, job.Tenant, job.Class, job.Reason = "rotate keys of "+scope.Tenant+"/"+scope.Class, scope.Tenant, scope.Class, reason
-	job.Name = shortened(job.Name, 200)
-	report := &RotateReport{Scope: scope}
-	runs := make([]*run, len(tables))
+	o.Name, o.Tenant, o.Class, o.Reason = "rotate keys of "+scope.Tenant+"/"+scope.Class, scope.Tenant, scope.Class, reason
+	o.Name = shortened(o.Name, 200)
+	r := &rotation{Sweeper: s, KeyRotation: o, crypt: crypt, tables: tables, report: &RotateReport{Scope: scope}, runs: make([]*run, len(tables))}
 	for i := range tables { // all tables are known to be in order before there is a new key
-		if runs[i], err = s.prepare(ctx, &tables[i], Reencrypt, &job); err != nil {
+		if r.runs[i], err = s.prepare(ctx, &tables[i], Reencrypt, &r.JobOptions); err != nil {
 			return nil, fail(err)
 		}
 	}
-	if report.Resumed, err = s.rotating(ctx, tables, job.Name); err != nil {
+	if err := r.look(ctx); err != nil {
 		return nil, fail(err)
 	}
-	err = runs[0].patiently(ctx, "the key service or the key store", func() (err error) {
-		if report.Resumed {
-			report.Key, err = crypt.KeyRing().ActiveKey(ctx, scope)
+	if err := r.makeKey(ctx); err != nil {
+		return nil, fail(err)
+	}
+	end := r.follow(ctx)
+	defer end()
+	if err := r.all(ctx); err != nil {
+		return r.report, fail(err)
+	}
+	return r.report, nil
+}
+
+// A rotation is a call of RotateKeys.
+type rotation struct {
+	*Sweeper
+	KeyRotation
+	crypt  *fieldcrypt.Crypt
+	tables []Table
+	runs   []*run
+	report *RotateReport
+	began  time.Time // when the new key was there
+
+	mu    sync.Mutex
+	since []envelope.KeyID // that were seen active from then on, in that order
+}
+
+// look makes the sweeper's tables, and finds out whether this rotation is under
+// way, or another job on one of the tables is, while there is no new key yet: a
+// call that ends here may be repeated at will.
+func (r *rotation) look(ctx context.Context) error {
+	return r.runs[0].patiently(ctx, "the database", func() error {
+		if !r.made(ctx) {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if r.opts.NoMigrate {
+				return fmt.Errorf("%w: run sweep.Migrate, or what sweep.DDL prints, or set NoMigrate to false", ErrNoTables)
+			}
+			return r.Migrate(ctx)
+		}
+		for _, run := range r.runs {
+			found, err := r.state.find(ctx, r.db, shortened(run.reader.label, 255), false)
+			if err != nil {
+				return told(err)
+			}
+			if found == nil || found.state == jobDone {
+				continue
+			}
+			want := job{name: r.Name, op: run.op.name, what: run.what(), shape: run.reader.shape}
+			if err := want.joins(found); err != nil {
+				return fmt.Errorf("table %s: %w", run.reader.label, err)
+			}
+			r.report.Resumed = true
+		}
+		return nil
+	})
+}
+
+// makeKey makes the new key, or finds the one of a rotation that is under way.
+func (r *rotation) makeKey(ctx context.Context) error {
+	err := r.runs[0].patiently(ctx, "the key service or the key store", func() (err error) {
+		if r.report.Resumed {
+			r.report.Key, err = r.crypt.KeyRing().ActiveKey(ctx, r.report.Scope)
 		} else {
-			report.Key, err = crypt.Rotate(ctx, scope)
+			r.report.Key, err = r.crypt.Rotate(ctx, r.report.Scope)
 		}
 		return err
 	})
-	if err != nil {
-		return nil, fail(err)
-	}
-	began := time.Now()
-	if !report.Resumed {
-		for i := range runs { // so that a call after a kill knows of the new key, whichever table it came to
-			if err := s.anew(ctx, runs[i]); err != nil {
-				return report, fail(err)
-			}
-		}
-	}
-	if err := s.proof(ctx, report, tables); err != nil { // so that the report knows the old keys
-		return report, fail(err)
-	}
-	return report, s.passes(ctx, report, job, o, began, tables, fail)
+	r.began, r.since = time.Now(), []envelope.KeyID{r.report.Key}
+	return err
 }
 
-// passes sweeps and counts until nothing is under an old key.
-func (s *Sweeper) passes(ctx context.Context, report *RotateReport, job JobOptions, o KeyRotation, began time.Time, tables []Table, fail func(error) error) error {
+// lookEvery is how often the active key is asked for: far more often than a key
+// is too old to seal, so that one which is replaced has been seen.
+const lookEvery = 5 * time.Second
+
+// follow keeps note of the keys that become active, until its end is called.
+func (r *rotation) follow(ctx context.Context) (end func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var looking sync.WaitGroup
+	looking.Go(func() {
+		for sleep(ctx, lookEvery) {
+			_, _ = r.active(ctx) // proof meets an outage itself
+		}
+	})
+	return func() { cancel(); looking.Wait() }
+}
+
+// active returns the active key, and notes it. No key becomes active twice, so
+// what is active now is none of the old ones.
+func (r *rotation) active(ctx context.Context) (envelope.KeyID, error) {
+	id, err := r.crypt.KeyRing().ActiveKey(ctx, r.report.Scope)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err == nil && !slices.Contains(r.since, id) {
+		r.since = append(r.since, id)
+	}
+	return id, err
+}
+
+// all sweeps and counts until nothing is under an old key.
+func (r *rotation) all(ctx context.Context) error {
+	if !r.report.Resumed {
+		for _, run := range r.runs { // so that a call after a kill knows of the new key, whichever table it came to
+			if err := r.anew(ctx, run); err != nil {
+				return err
+			}
+		}
+	}
+	if err := r.proof(ctx); err != nil { // so that the report knows the old keys
+		return err
+	}
 	for pass := 1; ; pass++ {
-		for i := range tables {
-			swept, err := s.Run(ctx, tables[i], Reencrypt, &job)
+		for i := range r.tables {
+			swept, err := r.Run(ctx, r.tables[i], Reencrypt, &r.JobOptions)
 			if swept != nil {
-				report.Sweeps = append(report.Sweeps, swept)
+				r.report.Sweeps = append(r.report.Sweeps, swept)
 			}
 			if err != nil && !errors.Is(err, ErrRows) { // rows that failed show in the count
-				return fail(err)
+				return err
 			}
 		}
-		if rest := o.Settle - time.Since(began); rest > 0 && !sleep(ctx, rest) {
-			return fail(context.Cause(ctx))
+		if rest := r.Settle - time.Since(r.began); rest > 0 && !sleep(ctx, rest) {
+			return context.Cause(ctx)
 		}
-		if err := s.proof(ctx, report, tables); err != nil {
-			return fail(err)
+		if err := r.proof(ctx); err != nil {
+			return err
 		}
-		switch {
-		case report.Proved():
+		switch left := r.report.left(); {
+		case r.report.Proved():
 			return nil
-		case report.left() == 0:
-			return fail(fmt.Errorf("%w, as far as can be known: %s", ErrStillUsed, report.Unproved))
-		case pass >= o.Passes:
-			return fail(fmt.Errorf("%w: %d values after %d passes: look at the report's failures, and at what still seals with old keys", ErrStillUsed, report.left(), pass))
+		case left == 0:
+			return fmt.Errorf("%w, as far as can be known: %s", ErrStillUsed, r.report.Unproved)
+		case pass >= r.Passes:
+			return fmt.Errorf("%w: %d values after %d passes: look at the report's failures, and at what still seals with old keys", ErrStillUsed, left, pass)
 		}
-		for i := range tables { // a job that is done isn't done again under its name
-			if err := s.forgetDone(ctx, &tables[i], job.Name); err != nil {
-				return fail(err)
+		for i := range r.tables { // a job that is done isn't done again under its name
+			if err := r.forgetDone(ctx, &r.tables[i], r.Name); err != nil {
+				return err
 			}
 		}
 	}
 }
 
 // proof counts what every value of the scope is under.
-func (s *Sweeper) proof(ctx context.Context, report *RotateReport, tables []Table) error {
-	for i := range report.Old {
-		report.Old[i].Values = 0
-	}
+func (r *rotation) proof(ctx context.Context) error {
+	report := r.report
 	report.Unproved, report.Deterministic = "", 0
-	found := false
-	for i := range tables {
-		c, err := s.Coverage(ctx, tables[i], &CoverageOptions{Tenant: report.Scope.Tenant, Class: report.Scope.Class})
+	under, found := map[envelope.KeyID]int64{}, false
+	inline := map[envelope.KeyID]int64{} // beside the reference to a key in the store
+	for _, table := range r.tables {
+		table.Plain = nil
+		c, err := r.Coverage(ctx, table, &CoverageOptions{Tenant: report.Scope.Tenant, Class: report.Scope.Class})
 		switch {
 		case err != nil:
 			return err
@@ -222,13 +322,39 @@ func (s *Sweeper) proof(ctx context.Context, report *RotateReport, tables []Tabl
 			case group.State != fieldcrypt.RowSealed:
 			case group.Mode == envelope.ModeDeterministic:
 				report.Deterministic += group.Values
-			case group.Key != report.Key || group.Mode != envelope.ModeReference:
-				report.old(group.Key).Values += group.Values
+			case group.Mode != envelope.ModeReference:
+				inline[group.Key] += group.Values
+			default:
+				under[group.Key] += group.Values
 			}
 		}
 	}
 	if !found {
 		report.Unproved = "these tables have no value of this scope: is its tenant or class misspelt?"
+	}
+	// After the count, so that a key which values were written under meanwhile is
+	// known for a new one.
+	err := r.runs[0].patiently(ctx, "the key service or the key store", func() (err error) {
+		report.Key, err = r.active(ctx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	since := slices.Clone(r.since)
+	r.mu.Unlock()
+	report.Newer = slices.DeleteFunc(slices.Clone(since), func(id envelope.KeyID) bool { return id == report.Key })
+	for _, id := range since {
+		delete(under, id)
+	}
+	for i := range report.Old {
+		report.Old[i].Values = 0
+	}
+	for _, values := range []map[envelope.KeyID]int64{under, inline} {
+		for _, id := range slices.SortedFunc(maps.Keys(values), func(a, b envelope.KeyID) int { return bytes.Compare(a[:], b[:]) }) {
+			report.old(id).Values += values[id]
+		}
 	}
 	return nil
 }
@@ -263,23 +389,6 @@ func oneCrypt(tables []Table) (*fieldcrypt.Crypt, error) {
 		return nil, fmt.Errorf("%w: without a key store each process has data keys of its own, and none of them is the scope's: set Options.Envelope.Store", envelope.ErrModeNotAllowed)
 	}
 	return crypt, nil
-}
-
-// rotating reports whether a rotation of that name is under way on some table.
-func (s *Sweeper) rotating(ctx context.Context, tables []Table, name string) (bool, error) {
-	if !s.made(ctx) {
-		return false, nil
-	}
-	for i := range tables {
-		j, err := s.state.find(ctx, s.db, tables[i].label(), false)
-		if err != nil {
-			return false, told(err)
-		}
-		if j != nil && j.name == name && j.state != jobDone {
-			return true, nil
-		}
-	}
-	return false, nil
 }
 
 // anew makes the job of a run, in place of one of that name that is done.

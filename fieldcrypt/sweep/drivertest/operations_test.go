@@ -71,7 +71,8 @@ func TestEncryptAndBack(t *testing.T) {
 		sweeper := s.sweeper(&sweep.Options{RangeRows: 100})
 		before, err := sweeper.Coverage(t.Context(), table, nil)
 		require.NoError(t, err)
-		require.EqualValues(t, n, before.Plaintext)
+		require.EqualValues(t, n+n-n/10, before.Plaintext, "in both columns")
+		require.Zero(t, before.Copies)
 		require.Len(t, before.Examples, 100)
 		require.NotContains(t, before.String(), "@example.com")
 
@@ -99,6 +100,8 @@ func TestEncryptAndBack(t *testing.T) {
 		require.NoError(t, err)
 		require.Zero(t, after.Plaintext+after.Unreadable)
 		require.EqualValues(t, n+n-n/10, after.Sealed)
+		require.EqualValues(t, n-n/10, after.Copies, "the old column is as it was")
+		require.Contains(t, after.String(), fmt.Sprintf("; %d copies in plaintext\n", n-n/10))
 
 		require.NoError(t, sweeper.AddChecks(t.Context(), table))
 		require.NoError(t, sweeper.AddChecks(t.Context(), table), "again")
@@ -130,7 +133,83 @@ func TestEncryptAndBack(t *testing.T) {
 	})
 }
 
-// A larger import, with writers beside it.
+// A process that knows the old column only goes on writing: what is there alone is
+// counted until a sweep has sealed it, also by the last count before the column is
+// dropped, and a dry run tells where the two columns differ.
+func TestCoverageOfOldColumns(t *testing.T) {
+	everywhere(t, func(t *testing.T, d database) {
+		s := d.service(t)
+		table, records := s.leads(30)
+		sweeper := s.sweeper(nil)
+		encrypt := func() {
+			_, err := sweeper.Run(t.Context(), table, sweep.Encrypt, nil)
+			require.NoError(t, err)
+		}
+		count := func(plaintext, copies int64) *sweep.Coverage {
+			t.Helper()
+			cover, err := sweeper.Coverage(t.Context(), table, nil)
+			require.NoError(t, err)
+			require.Equal(t, [3]int64{plaintext, 0, copies}, [3]int64{cover.Plaintext, cover.Unreadable, cover.Copies})
+			return cover
+		}
+		differing := func() int64 {
+			report, err := sweeper.Run(t.Context(), table, sweep.DecryptToPlaintext, &sweep.JobOptions{DryRun: true})
+			require.NoError(t, err)
+			return report.Changed
+		}
+		s.exec("UPDATE leads SET email = NULL") // it has no column of its own for plaintext
+		count(27, 0)
+		encrypt()
+		count(0, 27)
+
+		s.exec("INSERT INTO leads (id, born) VALUES (31, '1931-02-03')")
+		require.NoError(t, sweeper.AddChecks(t.Context(), table), "no check speaks of the old column")
+		cover := count(1, 27)
+		require.Equal(t, []sweep.Failure{{Key: "31", Column: "Leads.birthday", Reason: "plaintext"}}, cover.Examples)
+		narrow, err := sweeper.Coverage(t.Context(), table, &sweep.CoverageOptions{Class: "other"})
+		require.NoError(t, err)
+		require.Zero(t, narrow.Plaintext+narrow.Copies)
+		require.Empty(t, narrow.Examples)
+		blind := table
+		blind.Plain = nil
+		cover, err = sweeper.Coverage(t.Context(), blind, nil)
+		require.NoError(t, err)
+		require.Zero(t, cover.Plaintext, "without Table.Plain nobody knows of the column")
+
+		encrypt()
+		count(0, 28)
+		require.Zero(t, differing())
+		s.exec("UPDATE leads SET born = '1999-09-09' WHERE id = 5")
+		count(0, 28)
+		require.EqualValues(t, 1, differing())
+		s.exec("UPDATE leads SET birthday = NULL WHERE id = 5") // the old one holds: its envelope is made anew
+		encrypt()
+		require.Zero(t, differing())
+		l := s.lead(records, 5)
+		born, err := l.Birthday.Plain()
+		require.NoError(t, err)
+		require.Equal(t, "1999-09-09", born.String())
+
+		// The end: under another name nobody writes to it between the count and
+		// the drop.
+		s.exec("INSERT INTO leads (id, born) VALUES (32, '1932-02-03')")
+		s.exec("ALTER TABLE leads RENAME COLUMN born TO born_old")
+		table.Plain = map[string]string{"birthday": "born_old"}
+		_, err = s.db.Exec("INSERT INTO leads (id, born) VALUES (33, '1933-02-03')")
+		require.Error(t, err)
+		count(1, 28)
+		encrypt()
+		count(0, 29)
+		s.exec("ALTER TABLE leads DROP COLUMN born_old")
+		l = s.lead(records, 32)
+		born, err = l.Birthday.Plain()
+		require.NoError(t, err)
+		require.Equal(t, "1932-02-03", born.String())
+	})
+}
+
+// A larger import, with a writer beside it until the checks are there. After them
+// plaintext is refused, and envelopes aren't.
 func TestImport(t *testing.T) {
 	if testing.Short() {
 		return
@@ -139,35 +218,57 @@ func TestImport(t *testing.T) {
 	s := server(t).service(t)
 	table, records := s.leads(n)
 	stop, written := make(chan struct{}), map[int64]string{}
+	var longest time.Duration // of a write
+	write := func(id int64) error {
+		text := fmt.Sprintf("new-%d@example.org", id)
+		l := Lead{ID: id, Email: fieldcrypt.Of(text)}
+		if err := records.Encrypt(t.Context(), &l); err != nil {
+			return err
+		}
+		began := time.Now()
+		if _, err := s.db.Exec(s.bind("UPDATE leads SET email = ? WHERE id = ?"), l.Email, l.ID); err != nil {
+			return err
+		}
+		longest = max(longest, time.Since(began))
+		written[id] = text
+		return nil
+	}
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		for id := int64(1); ; id = (id + 97) % int64(n) {
+		for at := int64(1); ; at = (at + 97) % int64(n) {
 			select {
 			case <-stop:
 				return
 			default:
 			}
-			l := Lead{ID: id + 1, Email: fieldcrypt.Of(fmt.Sprintf("new-%d@example.org", id))}
-			if err := records.Encrypt(t.Context(), &l); err != nil {
+			if err := write(at + 1); err != nil {
 				t.Error(err)
 				return
 			}
-			if _, err := s.db.Exec(s.bind("UPDATE leads SET email = ? WHERE id = ?"), l.Email, l.ID); err != nil {
-				t.Error(err)
-				return
-			}
-			written[l.ID] = fmt.Sprintf("new-%d@example.org", id)
 		}
 	})
 	report, err := s.sweeper(nil).Run(t.Context(), table, sweep.Encrypt, nil)
+	var cover *sweep.Coverage
+	if err == nil {
+		cover, err = s.sweeper(nil).Coverage(t.Context(), table, nil)
+	}
+	if err == nil {
+		err = s.sweeper(nil).AddChecks(t.Context(), table)
+	}
 	close(stop)
 	wg.Wait()
 	require.NoError(t, err)
 	require.EqualValues(t, n, report.Rows)
-	require.NotEmpty(t, written)
-	cover, err := s.sweeper(nil).Coverage(t.Context(), table, nil)
-	require.NoError(t, err)
 	require.Zero(t, cover.Plaintext+cover.Unreadable)
+	require.NotEmpty(t, written)
+	t.Logf("%s, %d rows: %d contacts written meanwhile, the longest write took %v", s.Dialect, n, len(written), longest)
+	require.Less(t, longest, 5*time.Second, "a write waited for the sweep, the count or the checks")
+
+	_, err = s.db.Exec("UPDATE leads SET email = 'plaintext' WHERE id = 1")
+	require.Error(t, err)
+	_, err = s.db.Exec(s.bind("INSERT INTO leads (id, email) VALUES (?, 'plaintext')"), n+1)
+	require.Error(t, err)
+	require.NoError(t, write(1))
 	for id, want := range written {
 		l := s.lead(records, id)
 		email, err := l.Email.Plain()
