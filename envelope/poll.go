@@ -20,17 +20,23 @@ type poll struct {
 	timer   *time.Timer // nil while no key is in memory
 	stopped bool
 	turns   chan struct{}        // bounds the stores that are asked at once
-	asked   map[string]time.Time // since when a store is asked, by its name; zero: it waits for its turn
+	retries chan struct{}        // bounds those of them that were away when they were asked last
+	asked   map[string]time.Time // since when a store is to be asked, or is being asked, by its name
 	away    map[string]bool      // by its name
 }
 
 const (
-	statesAtOnce = 1000 // keys that a store is asked for in one call
-	storesAtOnce = 16
+	statesAtOnce     = 1000 // keys that a store is asked for in one call
+	storesAtOnce     = 16
+	storesAwayAtOnce = 8
+
+	// turnTime is how long a store keeps others from being asked. What answers
+	// at all has answered by then.
+	turnTime = 2 * time.Second
 )
 
 func (p *poll) init() {
-	p.turns = make(chan struct{}, storesAtOnce)
+	p.turns, p.retries = make(chan struct{}, storesAtOnce), make(chan struct{}, storesAwayAtOnce)
 	p.asked, p.away = map[string]time.Time{}, map[string]bool{}
 }
 
@@ -156,35 +162,43 @@ func (r *KeyRing) askOne(name string, g *group) {
 	p.mu.Lock()
 	since, busy := p.asked[name]
 	if !busy {
-		p.asked[name] = time.Time{}
+		p.asked[name] = time.Now()
 	}
 	p.mu.Unlock()
 	switch {
 	case !busy && r.begin():
 		go r.waitFor(name, g)
-	case busy && !since.IsZero() && time.Since(since) >= 2*r.opts.LoadTimeout+lateBy:
-		r.answered(name, g.keys, fmt.Errorf("%w: no answer within %v, and the key store or the tombstone log doesn't heed its context", ErrStoreUnavailable, r.opts.LoadTimeout))
+	case busy && time.Since(since) >= 2*r.opts.LoadTimeout+lateBy:
+		r.answered(name, g.keys, fmt.Errorf("%w: no answer since %v: other stores that don't answer come first, or the key store or the tombstone log doesn't heed its context",
+			ErrStoreUnavailable, time.Since(since).Round(time.Second)))
 	}
 }
 
-// waitFor asks one store when it is its turn.
+// waitFor asks one store when it is its turn. One that doesn't answer in time
+// gives its turn up, and the next time waits with those that are away: they must
+// not keep the others from being asked.
 func (r *KeyRing) waitFor(name string, g *group) {
 	defer r.running.Done()
 	p := &r.poll
+	p.mu.Lock()
+	turns, turn := p.turns, turnTime
+	if p.away[name] {
+		turns, turn = p.retries, 2*r.opts.LoadTimeout+lateBy
+	}
+	p.mu.Unlock()
 	defer func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		delete(p.asked, name)
 	}()
 	select {
-	case p.turns <- struct{}{}:
-		defer func() { <-p.turns }()
+	case turns <- struct{}{}:
 	case <-r.closed.Done():
 		return
 	}
-	p.mu.Lock()
-	p.asked[name] = time.Now()
-	p.mu.Unlock()
+	end := sync.OnceFunc(func() { <-turns })
+	defer end()
+	defer time.AfterFunc(turn, end).Stop()
 	err := r.askAbout(g)
 	if r.closed.Err() == nil {
 		r.answered(name, g.keys, err)

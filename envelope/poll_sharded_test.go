@@ -3,6 +3,7 @@ package envelope
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"sync/atomic"
 	"testing"
@@ -124,6 +125,54 @@ func TestOneOfSeveralStoresIsAway(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Many stores that hang delay what is learnt of the others by seconds, once. Those
+// that wait for their turn meanwhile count as not asked: their keys end with the
+// grace.
+func TestManyStoresHang(t *testing.T) {
+	const hanging, healthy = 100, 30
+	bubble.Test(t, func(t *testing.T) {
+		var broken, alive atomic.Bool
+		store := &regions{KeyStore: NewMemoryStore(), states: map[string]func(context.Context) error{}}
+		for i := range hanging {
+			store.states[fmt.Sprint("hangs", i)] = func(ctx context.Context) error {
+				if broken.Load() && (i > 0 || !alive.Load()) {
+					<-ctx.Done()
+				}
+				return ctx.Err()
+			}
+		}
+		r, log := moodyRing(t, &moodyProvider{}, &Options{Store: store, OutageGrace: time.Hour})
+		for i := range hanging {
+			_, _ = sealFor(t, r, inClass(fmt.Sprint("hangs", i)))
+		}
+		var ids []KeyID
+		for i := range healthy {
+			_, id := sealFor(t, r, inClass(fmt.Sprint("healthy", i)))
+			ids = append(ids, id)
+		}
+		time.Sleep(time.Minute)
+		broken.Store(true)
+		want, late := hanging+healthy, 30*time.Second
+		for i, id := range ids[:20] {
+			suspend(t, store, inClass(fmt.Sprint("healthy", i)), id)
+			want--
+			time.Sleep(late + time.Millisecond)
+			require.Len(t, r.inMemory(), want, "the suspension was not noticed in time")
+			late = r.opts.StorePoll
+			time.Sleep(time.Minute - late)
+		}
+		require.Equal(t, hanging, log.count(StoreAway))
+
+		// One is back.
+		alive.Store(true)
+		time.Sleep(10 * time.Minute)
+		require.Equal(t, 1, log.count(StoreBack))
+
+		time.Sleep(31 * time.Minute)
+		require.Len(t, r.inMemory(), healthy-20+1, "keys of stores that wait for their turn outlive the grace")
+	})
 }
 
 // Keys for which no store is named serve until the grace has passed, and are

@@ -93,6 +93,8 @@ func (j *job) run(ctx context.Context) error {
 		return j.flood(ctx, s)
 	case "fields":
 		return j.fields(ctx, s)
+	case "rewrap":
+		return j.rewrap(ctx, s)
 	}
 	return nil
 }
