@@ -25,7 +25,9 @@ func (c ColumnDef) CheckName() string {
 //
 //   - PostgreSQL: the first refuses new plaintext and takes no time, also while
 //     there still is some in other rows (NOT VALID); but it refuses each update
-//     of such a row. The second makes sure that there is none, without keeping
+//     of such a row. It waits for all transactions that use the table, and all
+//     that come later wait behind it: set lock_timeout, as sweep.AddChecks does.
+//     The second makes sure that there is none, without keeping
 //     writers out, and fails where there is.
 //   - MariaDB: one, which fails where there is plaintext.
 //   - SQLite, which adds no check to a column that is there: two triggers, which

@@ -59,14 +59,72 @@ func (r *Rows) holdsAlready(p *rowPart) bool {
 	if p.apart.Old == nil {
 		return false
 	}
-	frame, err := r.frameOf(p.field, p.apart.Old, false)
-	defer clear(frame)
+	there, err := p.field.plainFrame(p.apart.Old)
+	defer clear(there)
+	return err == nil && sameFrame(there, p.frame)
+}
+
+// SamePlaintext reports whether Encrypt takes what a plaintext column holds for
+// what DecryptToPlaintext wrote to it. Times are the same if they are the same
+// instant, decimals if they are the same number, and documents whatever spaces and
+// order they have: few columns keep a zone, or zeros at the end. Column is the index of the sensitive column in [Rows.Columns].
+func (r *Rows) SamePlaintext(column int, holds, wrote any) bool {
+	if r.Err() != nil || column < 0 || column >= len(r.columns) || holds == nil || wrote == nil {
+		return false
+	}
+	if r.columns[column].JSON {
+		return sameJSON(holds, wrote)
+	}
+	m := r.columns[column].fields[0]
+	one, err := m.plainFrame(holds)
+	defer clear(one)
 	if err != nil {
 		return false
 	}
-	_, there, err := envelope.ParseFrame(frame)
-	_, holds, err2 := envelope.ParseFrame(p.frame)
-	return err == nil && err2 == nil && bytes.Equal(there, holds)
+	other, err := m.plainFrame(wrote)
+	defer clear(other)
+	return err == nil && sameFrame(one, other)
+}
+
+// plainFrame is the frame of what a plaintext column holds, as Encrypt takes it.
+func (m *marked) plainFrame(content any) ([]byte, error) {
+	v := m.kindOf().scan(content, false)
+	if !v.isCandidate() {
+		return nil, v.reason()
+	}
+	if err := v.adopt(); err != nil {
+		return nil, err
+	}
+	return v.appendFrame(nil)
+}
+
+func sameFrame(a, b []byte) bool {
+	t, one, err := envelope.ParseFrame(a)
+	if err != nil {
+		return false
+	}
+	u, other, err := envelope.ParseFrame(b)
+	switch {
+	case err != nil || t != u:
+		return false
+	case t == envelope.TypeTime:
+		return envelope.DecodeTime(one).Equal(envelope.DecodeTime(other))
+	case t == envelope.TypeDecimal:
+		return bytes.Equal(shortDecimal(one), shortDecimal(other))
+	case t == envelope.TypeJSON:
+		return bytes.Equal(one, other) || sameJSON(one, other)
+	case t == envelope.TypeFloat64:
+		return envelope.DecodeFloat64(one) == envelope.DecodeFloat64(other) || bytes.Equal(one, other)
+	}
+	return bytes.Equal(one, other)
+}
+
+// shortDecimal is a decimal without zeros at the end of its fraction.
+func shortDecimal(d []byte) []byte {
+	if bytes.IndexByte(d, '.') >= 0 {
+		d = bytes.TrimSuffix(bytes.TrimRight(d, "0"), []byte("."))
+	}
+	return d
 }
 
 // moveApart brings documents to the cells where plaintext goes.

@@ -125,6 +125,9 @@ func decodeKey(text string, columns int) (key, error) {
 // whichever protocol the driver used.
 func normal(d Dialect, c *column, v any) any {
 	b, isBytes := v.([]byte)
+	if isBytes && b == nil { // an empty BLOB, from a driver of SQLite; bound again it would be NULL
+		return []byte{}
+	}
 	switch {
 	case !isBytes || d == SQLite:
 		return v

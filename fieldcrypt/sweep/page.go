@@ -43,6 +43,10 @@ func (t *target) expression(c *column) string {
 		return "+" + name // without its declared type, which drivers would turn some into times by
 	case t.dialect == MariaDB && c.form == formText:
 		return "CAST(CONVERT(" + name + " USING utf8mb4) AS BINARY)"
+	case t.dialect == Postgres && c.typ == "real":
+		return "CAST(" + name + " AS double precision)" // some drivers get the number, and some its text, which is shorter
+	case t.dialect == MariaDB && strings.HasPrefix(strings.ToLower(c.typ), "float"):
+		return "CAST(" + name + " AS DOUBLE)" // whose text has all digits
 	}
 	return name
 }

@@ -40,7 +40,8 @@ type Options struct {
 	MaxBatch int
 
 	// BatchTime is how long a transaction should take at most: it is how long a
-	// writer waits for a row at worst, and vacuum for the sweep. Default 250
+	// writer waits for a row, and vacuum for the sweep. Where another transaction
+	// holds a row that the sweep is to write, it is up to 2 seconds. Default 250
 	// milliseconds.
 	BatchTime time.Duration
 
@@ -54,8 +55,8 @@ type Options struct {
 	// away, and reports them. Default 10 minutes; negative for none.
 	Patience time.Duration
 
-	// Attempts is how often a row is tried that others change at the same time.
-	// Then it is reported. Default 10.
+	// Attempts is how often a row is tried that others change at the same time,
+	// or hold a lock on. Then it is reported. Default 10.
 	Attempts int
 }
 

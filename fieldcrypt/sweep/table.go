@@ -93,6 +93,7 @@ type target struct {
 	rows     int64
 	shape    string
 	extras   []column // of the operation
+	plainly  bool     // values are written in the clear
 }
 
 func (t *Table) label() string {
@@ -118,7 +119,7 @@ func (s *Sweeper) resolve(ctx context.Context, table *Table, op *operation) (*ta
 	if err != nil {
 		return fail(err)
 	}
-	t := &target{Table: table, dialect: s.dialect, label: table.label(), from: qualified(s.dialect, table.Schema, table.Name), triggers: rel.triggers, rows: rel.rows}
+	t := &target{Table: table, dialect: s.dialect, label: table.label(), from: qualified(s.dialect, table.Schema, table.Name), triggers: rel.triggers, rows: rel.rows, plainly: op.writesPlain}
 	find := func(what, name string) (column, error) {
 		for _, c := range rel.columns {
 			if c.name == name || s.dialect != Postgres && strings.EqualFold(c.name, name) {

@@ -3,14 +3,47 @@ package sweep
 import (
 	"context"
 	"database/sql"
+	"fmt"
+	"time"
 
 	"github.com/fieldcrypt/fieldcrypt-go/internal/sqlconn"
 )
 
+// How long a transaction that writes rows waits for a lock of another one. Others
+// may be waiting for the rows that it has locked by then; one that writes a single
+// row keeps nobody waiting, but the sweep.
+const (
+	lockWait    = 2 * time.Second
+	rowLockWait = 100 * time.Millisecond
+)
+
 // transact runs work in a transaction of its own. No key service and no key
-// store is called in one.
-func (w *writer) transact(ctx context.Context, work func(q sqlconn.Querier) error) error {
-	return transact(ctx, w.db, w.dialect, work)
+// store is called in one. SQLite waits as the caller's busy timeout says.
+func (w *writer) transact(ctx context.Context, wait time.Duration, work func(q sqlconn.Querier) error) error {
+	w.wait = wait
+	return transact(ctx, w.db, w.dialect, func(q sqlconn.Querier) error {
+		if w.dialect == Postgres {
+			if err := limitLocks(ctx, q, wait); err != nil {
+				return err
+			}
+		}
+		return work(q)
+	})
+}
+
+// limitLocks bounds the wait of all statements in a transaction of PostgreSQL.
+func limitLocks(ctx context.Context, q sqlconn.Querier, wait time.Duration) error {
+	_, err := q.ExecContext(ctx, fmt.Sprintf("SET LOCAL lock_timeout = %d", wait.Milliseconds()))
+	return err
+}
+
+// waiting is what MariaDB needs before a statement for the same. It knows whole
+// seconds; with none it doesn't wait.
+func (w *writer) waiting() string {
+	if w.dialect != MariaDB {
+		return ""
+	}
+	return fmt.Sprintf("SET STATEMENT innodb_lock_wait_timeout = %d FOR ", w.wait/time.Second)
 }
 
 func transact(ctx context.Context, db *sql.DB, d Dialect, work func(q sqlconn.Querier) error) error {

@@ -82,6 +82,7 @@ type batch struct {
 	failed  map[string]bool
 	reasons []Failure
 	last    key
+	locked  map[string]bool // rows that others held a lock on, at the last attempt
 }
 
 // unit sweeps one key range. While one batch is being written the next is read
@@ -251,7 +252,11 @@ func (r *run) settle(ctx context.Context, u *unit, b *batch, size *atomic.Int64)
 		changes := b.changes
 		if attempt > r.Sweeper.opts.Attempts {
 			for _, c := range changes {
-				b.fail(c.record, "", fmt.Sprintf("others changed it each time that it was read, %d times: run the sweep again", attempt-1))
+				what := "others changed it each time that it was read, %d times: run the sweep again"
+				if b.locked[c.key.name()] {
+					what = "others hold a lock on it, and it was tried %d times: end their transaction, and run the sweep again"
+				}
+				b.fail(c.record, "", fmt.Sprintf(what, attempt-1))
 			}
 			break
 		}
@@ -299,6 +304,7 @@ func (r *run) settle(ctx context.Context, u *unit, b *batch, size *atomic.Int64)
 // changed.
 func (r *run) sort(ctx context.Context, b *batch, changes []*change, done *result, written *int64) (again []*record, err error) {
 	var lost []key
+	b.locked = map[string]bool{}
 	for i, o := range done.outcomes {
 		c := changes[i]
 		switch o {
@@ -308,6 +314,9 @@ func (r *run) sort(ctx context.Context, b *batch, changes []*change, done *resul
 			b.fail(c.record, "", "the database held something else than what was written, as where a trigger changes the row or a column is too narrow: it was taken back; change the trigger, or widen the column")
 		case outcomeRefused:
 			b.fail(c.record, "", "the database refused what was written ("+done.codes[i]+"): look at the column's type, size and constraints")
+		case outcomeLocked:
+			b.locked[c.key.name()] = true
+			lost = append(lost, c.key)
 		default:
 			lost = append(lost, c.key)
 		}

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -20,6 +21,9 @@ type change struct {
 	new []any // of target.touched; what stays is as in record.value
 }
 
+// stays reports whether a column gets what was read of it.
+func (c *change) stays(at int) bool { return reflect.DeepEqual(c.new[at], c.value[at]) }
+
 // An outcome is what became of a change.
 type outcome uint8
 
@@ -29,6 +33,7 @@ const (
 	outcomeLost    // the row isn't any more as it was read
 	outcomeAltered // the database holds something else than was written; taken back
 	outcomeRefused // the database refused the row
+	outcomeLocked  // another transaction held a lock on the row for too long
 )
 
 // A writer writes changes into a table, each only where its row is as it was
@@ -37,6 +42,7 @@ type writer struct {
 	*reader
 	db    *sql.DB
 	hooks hooks.Hooks
+	wait  time.Duration // of the transaction's statements, for a lock
 }
 
 // A result is what became of a batch.
@@ -50,12 +56,13 @@ type result struct {
 var errAltered = errors.New("a row isn't what was written")
 
 // write writes the changes in one transaction. If all of them were written, save
-// runs in it too, before it commits. Rows that the database refuses or alters
-// are found out one by one, each in a transaction of its own.
+// runs in it too, before it commits. Rows that the database refuses or alters, or
+// that others hold a lock on, are found out one by one, each in a transaction of
+// its own: nobody waits for the locks of a batch that itself waits for one.
 func (w *writer) write(ctx context.Context, changes []*change, save func(ctx context.Context, q sqlconn.Querier) error) (result, error) {
 	out := result{outcomes: make([]outcome, len(changes))}
 	w.hooks.Step("begin")
-	err := w.transact(ctx, func(q sqlconn.Querier) error {
+	err := w.transact(ctx, lockWait, func(q sqlconn.Querier) error {
 		if err := w.batch(ctx, q, changes, out.outcomes); err != nil {
 			return err
 		}
@@ -77,19 +84,21 @@ func (w *writer) write(ctx context.Context, changes []*change, save func(ctx con
 		return out, nil
 	}
 	out.saved = false
-	if !errors.Is(err, errAltered) && (ctx.Err() != nil || errors.Is(err, errLost) || passes(err) || sqlerr.Of(err) == sqlerr.ReadOnly || sqlerr.Hopeless(err)) {
+	if !errors.Is(err, errAltered) && !sqlerr.LockTimeout(err) && (ctx.Err() != nil || errors.Is(err, errLost) || passes(err) || sqlerr.Of(err) == sqlerr.ReadOnly || sqlerr.Hopeless(err)) {
 		return out, err
 	}
 	out.codes = map[int]string{}
 	for i := range changes {
 		out.outcomes[i] = outcomeUnknown
-		err := w.transact(ctx, func(q sqlconn.Querier) error {
+		err := w.transact(ctx, rowLockWait, func(q sqlconn.Querier) error {
 			return w.single(ctx, q, changes[i], &out.outcomes[i])
 		})
 		switch {
 		case err == nil:
 		case errors.Is(err, errAltered):
 			out.outcomes[i] = outcomeAltered
+		case ctx.Err() == nil && sqlerr.LockTimeout(err):
+			out.outcomes[i] = outcomeLocked
 		case ctx.Err() != nil || passes(err) || sqlerr.Of(err) == sqlerr.ReadOnly || sqlerr.Hopeless(err):
 			return out, err
 		default:
@@ -108,7 +117,7 @@ func (w *writer) batch(ctx context.Context, q sqlconn.Querier, changes []*change
 		return errors.New("sweep: an operation that writes nothing was about to write")
 	case w.dialect == Postgres:
 		return w.batchPostgres(ctx, q, changes, outcomes)
-	case w.dialect == MariaDB && len(changes) > 1:
+	case w.dialect == MariaDB && len(changes) > 1 && !w.bindsTimes(changes):
 		return w.batchMariaDB(ctx, q, changes, outcomes)
 	}
 	for i, c := range changes {
@@ -131,7 +140,7 @@ func (w *writer) single(ctx context.Context, q sqlconn.Querier, c *change, o *ou
 	var args []any
 	for _, at := range w.writes {
 		sets = append(sets, quote(w.dialect, w.touched[at].name)+" = "+w.parameter(&w.touched[at]))
-		args = append(args, w.argument(&w.touched[at], c.new[at]))
+		args = append(args, w.sent(c, at))
 	}
 	for i := range w.target.sets {
 		sets = append(sets, quote(w.dialect, w.target.sets[i].name)+" = "+w.parameter(&w.target.sets[i]))
@@ -147,13 +156,19 @@ func (w *writer) single(ctx context.Context, q sqlconn.Querier, c *change, o *ou
 			args = append(args, c.old[i])
 		}
 	}
-	answer, err := q.ExecContext(ctx, bind(w.dialect, "UPDATE "+w.from+" SET "+strings.Join(sets, ", ")+" WHERE "+strings.Join(wheres, " AND ")), args...)
+	answer, err := q.ExecContext(ctx, bind(w.dialect, w.waiting()+"UPDATE "+w.from+" SET "+strings.Join(sets, ", ")+" WHERE "+strings.Join(wheres, " AND ")), args...)
 	if err != nil {
 		return err
 	}
 	n, err := answer.RowsAffected()
 	switch {
 	case err != nil:
+		return err
+	case n == 0 && w.dialect == MariaDB: // it doesn't count a row that held the same before
+		now, err := w.one(ctx, q, c.key)
+		if *o = outcomeLost; now != nil && w.holds(now, c) {
+			*o = outcomeWritten
+		}
 		return err
 	case n == 0:
 		*o = outcomeLost
@@ -167,9 +182,10 @@ func (w *writer) single(ctx context.Context, q sqlconn.Querier, c *change, o *ou
 }
 
 // checks reports whether what was written is read again before the transaction
-// commits: where a trigger may have changed it, and in MariaDB, which without its
-// strict mode cuts off what a column is too narrow for.
-func (w *writer) checks() bool { return w.triggers || w.dialect == MariaDB }
+// commits: where a trigger may have changed it, in MariaDB, which without its
+// strict mode cuts off what a column is too narrow for, and for values in the
+// clear, which columns of all types take and may round.
+func (w *writer) checks() bool { return w.triggers || w.plainly || w.dialect == MariaDB }
 
 // check fails if a row isn't what was written.
 func (w *writer) check(ctx context.Context, q sqlconn.Querier, c *change) error {
@@ -186,7 +202,7 @@ func (w *writer) check(ctx context.Context, q sqlconn.Querier, c *change) error 
 // holds reports whether a row that was read again holds what a change wrote.
 func (w *writer) holds(now *record, c *change) bool {
 	for _, at := range w.writes {
-		if !same(&w.touched[at], now.value[at], c.new[at], w.dialect) {
+		if !w.same(now, c, at) {
 			return false
 		}
 	}
@@ -219,20 +235,37 @@ func (r *reader) isSet(rec *record, unsure bool) bool {
 	return true
 }
 
-// same compares what a column holds with what was written to it. JSON that the
-// database parses, and values of other forms, may come back in another way of
-// writing: the database has compared these itself, or took them as a whole.
-func same(c *column, holds, wrote any, d Dialect) bool {
-	if c.form == formJSON {
-		return sameJSON(holds, wrote)
-	}
-	if c.form == formOther && d != SQLite {
-		return (holds == nil) == (wrote == nil)
-	}
-	if holds == nil || wrote == nil {
+// same compares what a column holds with what was written to it. A value in the
+// clear has to come back as Encrypt would take it. JSON that the database parses
+// may come back in another way of writing.
+func (w *writer) same(now *record, c *change, at int) bool {
+	holds, wrote := now.value[at], c.new[at]
+	switch {
+	case holds == nil || wrote == nil:
 		return holds == nil && wrote == nil
+	case c.stays(at) && textOf(now.old[at]) == textOf(c.old[at]):
+		return true
+	case w.touched[at].form == formJSON:
+		return sameJSON(holds, wrote)
+	case (!w.plainly || isText(holds) && isText(wrote)) && textOf(holds) == textOf(wrote):
+		return true
+	case !w.plainly:
+		return false
 	}
-	return textOf(holds) == textOf(wrote)
+	for i, apart := range w.plainAt {
+		if i == at || apart == at {
+			return w.Rows.SamePlaintext(i, holds, wrote)
+		}
+	}
+	return false
+}
+
+func isText(v any) bool {
+	switch v.(type) {
+	case string, []byte:
+		return true
+	}
+	return false
 }
 
 // unchanged is the condition that a column holds what was read of it.
@@ -280,6 +313,61 @@ func (w *writer) argument(c *column, v any) any {
 	return textOf(v)
 }
 
+// sent is what a column gets of a change. In columns of text and bytes each value
+// has the text that Encrypt reads.
+func (w *writer) sent(c *change, at int) any {
+	column, v := &w.touched[at], c.new[at]
+	t, isTime := v.(time.Time)
+	b, isBool := v.(bool)
+	switch {
+	case v == nil:
+		return nil
+	case isTime && w.asText(column) && c.stays(at):
+		return c.old[at]
+	case isTime && (!w.asText(column) || w.dialect == SQLite):
+		v = rfc3339(t)
+	case isBool && (column.form == formInt || column.form == formOther && w.dialect == MariaDB):
+		v = int64(0)
+		if b {
+			v = int64(1)
+		}
+	}
+	if w.dialect == SQLite {
+		return v
+	}
+	switch column.form {
+	case formBytes:
+		if raw, is := v.([]byte); is {
+			return raw
+		}
+		return []byte(textOf(v))
+	case formText:
+		return textOf(v)
+	}
+	return w.argument(column, v)
+}
+
+// rfc3339 writes a time in its own zone, where RFC 3339 has one for it.
+func rfc3339(t time.Time) string {
+	if _, offset := t.Zone(); offset%60 != 0 {
+		t = t.UTC()
+	}
+	return t.Format(time.RFC3339Nano)
+}
+
+// bindsTimes reports whether a time goes to a column of another form in MariaDB:
+// the driver writes it, in the zone in which it also reads such columns.
+func (w *writer) bindsTimes(changes []*change) bool {
+	for _, c := range changes {
+		for _, at := range w.writes {
+			if _, is := c.new[at].(time.Time); is && w.asText(&w.touched[at]) && !c.stays(at) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // textOf writes a value as databases read it.
 func textOf(v any) string {
 	switch v := v.(type) {
@@ -296,7 +384,7 @@ func textOf(v any) string {
 	case bool:
 		return strconv.FormatBool(v)
 	case time.Time:
-		return v.Format("2006-01-02 15:04:05.999999999Z07:00")
+		return v.UTC().Format("2006-01-02 15:04:05.999999999Z07:00") // a column without a zone drops it
 	}
 	return fmt.Sprint(v)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/fieldcrypt/fieldcrypt-go/envelope"
 	"github.com/fieldcrypt/fieldcrypt-go/internal/sqlconn"
 )
 
@@ -24,7 +25,7 @@ func (w *writer) batchMariaDB(ctx context.Context, q sqlconn.Querier, changes []
 			m[fmt.Sprintf("o%d", at)] = hexOf(c.old[at])
 		}
 		for _, at := range w.writes {
-			m[fmt.Sprintf("n%d", at)] = hexOf(c.new[at])
+			m[fmt.Sprintf("n%d", at)] = hexOf(w.sent(c, at))
 		}
 		document[i] = m
 	}
@@ -34,7 +35,7 @@ func (w *writer) batchMariaDB(ctx context.Context, q sqlconn.Querier, changes []
 	}
 	query, args := w.statementMariaDB(string(text))
 	w.hooks.Statement(query, args)
-	answer, err := q.ExecContext(ctx, query, args...)
+	answer, err := q.ExecContext(ctx, w.waiting()+query, args...)
 	if err != nil {
 		return err
 	}
@@ -46,20 +47,46 @@ func (w *writer) batchMariaDB(ctx context.Context, q sqlconn.Querier, changes []
 	if err != nil {
 		return err
 	}
-	written := int64(0)
+	written, ours, lost := int64(0), true, false
 	for i, c := range changes {
 		switch rec := now[c.key.name()]; {
 		case rec != nil && w.holds(rec, c):
 			outcomes[i] = outcomeWritten
 			written++
+			ours = ours && w.random(c)
 		default:
-			outcomes[i] = outcomeLost
+			outcomes[i], lost = outcomeLost, true
 		}
 	}
-	if affected > written { // some row was written, and holds something else
+	// A row that was written and holds something else is counted, and looks like
+	// one that others changed. So does, the other way round, a row to which
+	// somebody wrote the same value: it isn't counted. Nobody else writes the same
+	// random envelope.
+	if affected > written || lost && !ours && affected > 0 {
 		return errAltered
 	}
 	return nil
+}
+
+// random reports whether a change writes an envelope that nobody else could have
+// written.
+func (w *writer) random(c *change) bool {
+	for _, at := range w.writes {
+		if c.stays(at) {
+			continue
+		}
+		var env []byte
+		switch v := c.new[at].(type) {
+		case string:
+			env, _ = envelope.DecodeText(v)
+		case []byte:
+			env = v
+		}
+		if info, err := envelope.Inspect(env); err == nil && info.Mode != envelope.ModeDeterministic {
+			return true
+		}
+	}
+	return false
 }
 
 // hexOf is a value in the document; NULL stays null.

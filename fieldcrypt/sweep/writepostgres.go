@@ -92,19 +92,15 @@ func (w *writer) statementPostgres(changes []*change) (string, []any) {
 		if w.hooks.NoSwap {
 			continue
 		}
-		typ := c.sent()
+		typ := c.sentAs()
 		array(fmt.Sprintf("o%d", i), typ, func(ch *change) any { return ch.old[i] })
 		wheres = append(wheres, c.comparedPostgres()+fmt.Sprintf(" IS NOT DISTINCT FROM v.o%d", i))
 	}
 	for _, i := range w.writes {
 		c, name := &w.touched[i], fmt.Sprintf("n%d", i)
-		array(name, c.sent(), func(ch *change) any { return ch.new[i] })
+		array(name, c.sentAs(), func(ch *change) any { return w.sent(ch, i) })
 		sets = append(sets, quote(Postgres, c.name)+" = CAST(v."+name+" AS "+c.typ+")")
-		switch {
-		case c.rounds():
-			holds = append(holds, "t."+quote(Postgres, c.name)+" IS NOT DISTINCT FROM CAST(v."+name+" AS "+c.typ+")")
-			continue
-		case c.form == formOther:
+		if c.form == formOther { // it is read again
 			holds = append(holds, "(t."+quote(Postgres, c.name)+" IS NULL) = (v."+name+" IS NULL)")
 			continue
 		}
@@ -121,18 +117,8 @@ func (w *writer) statementPostgres(changes []*change) (string, []any) {
 		" RETURNING " + strings.Join(returns, ", ") + ", " + strings.Join(holds, " AND "), args
 }
 
-// rounds reports a type that has an equality and may be declared to keep less
-// than what is written, as numeric(10, 2) does.
-func (c *column) rounds() bool {
-	switch c.typ {
-	case "numeric", "timestamp without time zone", "timestamp with time zone", "time without time zone", "date", "boolean", "double precision":
-		return true
-	}
-	return false
-}
-
-// sent is the type that a column's values are sent as.
-func (c *column) sent() string {
+// sentAs is the type that a column's values are sent as.
+func (c *column) sentAs() string {
 	switch c.form {
 	case formBytes:
 		return "bytea"

@@ -81,29 +81,3 @@ func TestPaddedKey(t *testing.T) {
 	}
 	require.NoError(t, rows.Err())
 }
-
-// TestRoundedPlaintext takes back what a column of fewer digits would round.
-func TestRoundedPlaintext(t *testing.T) {
-	type price struct {
-		ID     int64              `fieldcrypt:"id"`
-		Tenant string             `fieldcrypt:"tenant"`
-		Amount fieldcrypt.Decimal `fieldcrypt:"Prices.amount,text,max=40"`
-	}
-	s := postgres(t).service(t)
-	r, err := fieldcrypt.For[price](s.crypt)
-	require.NoError(t, err)
-	s.exec("CREATE TABLE prices (id BIGINT PRIMARY KEY, tenant TEXT, amount TEXT, plain NUMERIC(10, 2))")
-	for id, text := range []string{"1.5", "1.505", "20"} {
-		d, err := fieldcrypt.ParseDecimal(text)
-		require.NoError(t, err)
-		p := price{ID: int64(id) + 1, Tenant: "acme", Amount: fieldcrypt.Of(d)}
-		require.NoError(t, r.Encrypt(t.Context(), &p))
-		s.exec("INSERT INTO prices VALUES (?, 'acme', ?, NULL)", p.ID, p.Amount)
-	}
-	report, err := s.sweeper(nil).Run(t.Context(), sweep.Table{Name: "prices", Rows: r.Rows(), Plain: map[string]string{"amount": "plain"}}, sweep.DecryptToPlaintext, nil)
-	require.ErrorIs(t, err, sweep.ErrRows)
-	require.Equal(t, []int64{2, 1}, []int64{report.Changed, report.Failed})
-	var none bool
-	require.NoError(t, s.db.QueryRow("SELECT plain IS NULL FROM prices WHERE id = 2").Scan(&none))
-	require.True(t, none)
-}
