@@ -5,8 +5,9 @@ type EventKind string
 
 // The kinds of events. Members of an [Event] that a kind doesn't name are zero.
 const (
-	// RootKeyAway: the key service didn't answer for RootKey (Err). Keys in
-	// memory serve on for Options.OutageGrace after its last answer.
+	// RootKeyAway: the key service didn't answer for RootKey (Err), at the next
+	// check of a root key that has data keys in memory. These serve on for
+	// Options.OutageGrace after its last yes.
 	RootKeyAway EventKind = "root key away"
 
 	// RootKeyBack: it answers again.

@@ -63,7 +63,7 @@ type RootKeyHealth struct {
 	RootKey string    // URI
 	Good    time.Time // of the last yes
 	Away    error     // why the last check had no answer; nil if it had
-	Until   time.Time // the data keys under it serve until then, if no further answer comes
+	Until   time.Time // the data keys under it serve until then, if no yes comes before
 }
 
 func (h RootKeyHealth) String() string {

@@ -46,7 +46,10 @@ type Options struct {
 	// CacheTTL is how long the data keys in memory serve after the key service
 	// last unwrapped one under their root key, and so how long a revoked
 	// service can go on. Before it has passed the service is asked again in the
-	// background, once for each root key. Default 15 minutes, at least 1 second.
+	// background, once for each root key. A refusal is heard in time also while
+	// the service hangs for other root keys (with CheckEachKey, data keys), up to
+	// about 15 of them for each second of CacheTTL. Default 15 minutes, at least
+	// 1 second.
 	CacheTTL time.Duration
 
 	// CheckEachKey asks for each data key in memory and not for each root key,
@@ -54,9 +57,11 @@ type Options struct {
 	// call for each key and CacheTTL.
 	CheckEachKey bool
 
-	// OutageGrace is how long the data keys in memory serve after the last
-	// answer of a key service that is away, and of a key store. A refusal is no
-	// outage. Default 1 hour; less than CacheTTL stands for CacheTTL.
+	// OutageGrace is how long the data keys in memory serve after the last yes
+	// of a key service that is away, and of a key store. Then they are dropped,
+	// however many there are and whether or not a call is still under way. A
+	// refusal is no outage. Default 1 hour; less than CacheTTL stands for
+	// CacheTTL.
 	OutageGrace time.Duration
 
 	// StorePoll is how often the key store is asked about the keys in memory,
