@@ -2,7 +2,9 @@
 // "encrypt this field" needs no deployment: a program to copy from, on SQLite.
 //
 // A [Registry] takes the next schema only if fieldcrypt.Schema.Diff refuses no
-// change of it, and lets a migration end only when no plaintext is left. Each
+// change of it, and none needs a sweep that the registry can't see was made: a new
+// field may come, a migration ends only when no plaintext is left, and a field goes
+// only when none of its envelopes is. Each
 // process has [Contacts], which polls for the schema in force and swaps what was
 // compiled from it. What a process reads or writes is in one transaction with a
 // look at the version in force: a process that is behind gets [ErrBehind], polls
@@ -15,6 +17,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -76,8 +79,22 @@ func inForce(ctx context.Context, q querier) (*fieldcrypt.Schema, error) {
 }
 
 // Publish puts the next schema in force, if it follows the one that is. It
-// returns what that means for what is stored, as Diff says.
+// returns what that means for what is stored, as Diff says. A change that needs a
+// sweep is refused, unless a count of the table shows that nothing is left to do:
+// of a field that was forgotten envelopes would show as values, and new values be
+// written in the clear.
 func (r *Registry) Publish(ctx context.Context, next *fieldcrypt.Schema) ([]fieldcrypt.SchemaChange, error) {
+	return r.publish(ctx, next, false)
+}
+
+// PublishSwept is Publish for a caller who says that the sweeps which Diff asks
+// for were made, or can be made later without harm. What Diff refuses stays
+// refused, and so do strict fields over plaintext.
+func (r *Registry) PublishSwept(ctx context.Context, next *fieldcrypt.Schema) ([]fieldcrypt.SchemaChange, error) {
+	return r.publish(ctx, next, true)
+}
+
+func (r *Registry) publish(ctx context.Context, next *fieldcrypt.Schema, swept bool) ([]fieldcrypt.SchemaChange, error) {
 	if err := next.Validate(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
@@ -98,6 +115,11 @@ func (r *Registry) Publish(ctx context.Context, next *fieldcrypt.Schema) ([]fiel
 				return changes, fmt.Errorf("%w: %s", ErrRefused, change)
 			}
 		}
+		if !swept {
+			if err := r.unswept(ctx, tx, before, next); err != nil {
+				return changes, err
+			}
+		}
 	}
 	if err := r.settled(ctx, tx, next); err != nil {
 		return changes, err
@@ -110,6 +132,77 @@ func (r *Registry) Publish(ctx context.Context, next *fieldcrypt.Schema) ([]fiel
 		return changes, fmt.Errorf("registry: store schema version %d: %w", next.Version, err)
 	}
 	return changes, tx.Commit()
+}
+
+// unswept refuses changes that need a sweep, but for those that need none as
+// things are: a new field in migrating mode; what settled counts, a new strict
+// field and the end of a migration; and a field that is gone with all of its
+// envelopes.
+func (r *Registry) unswept(ctx context.Context, tx *sql.Tx, before, next *fieldcrypt.Schema) error {
+	rest := *next
+	rest.Modules = slices.Clone(next.Modules)
+	for i := range rest.Modules {
+		m := &rest.Modules[i]
+		was := map[string]fieldcrypt.SchemaField{}
+		if old := before.Module(m.Name); old != nil {
+			for _, f := range old.Fields {
+				was[f.Name] = f
+			}
+		}
+		var fields []fieldcrypt.SchemaField
+		for _, f := range m.Fields {
+			old, known := was[f.Name]
+			switch {
+			case !known && (f.MigratingUntil != "" || m.Name == "Contacts"):
+				continue
+			case known && f.MigratingUntil == "" && m.Name == "Contacts":
+				f.MigratingUntil = old.MigratingUntil
+			}
+			fields = append(fields, f)
+		}
+		m.Fields = fields
+	}
+	for _, change := range before.Diff(&rest) {
+		if change.Effect != fieldcrypt.NeedsSweep {
+			continue
+		}
+		gone, err := r.gone(ctx, tx, before, next, &change)
+		if err != nil {
+			return err
+		}
+		if !gone {
+			return fmt.Errorf("%w: %s; if that was done, PublishSwept takes it", ErrRefused, change)
+		}
+	}
+	return nil
+}
+
+// gone reports whether a change takes a field away of which no envelope is left.
+func (r *Registry) gone(ctx context.Context, tx *sql.Tx, before, next *fieldcrypt.Schema, change *fieldcrypt.SchemaChange) (bool, error) {
+	m := next.Module("Contacts")
+	if m == nil || change.Module != m.Name || change.Field == "" || slices.ContainsFunc(m.Fields, func(f fieldcrypt.SchemaField) bool { return f.Name == change.Field }) {
+		return false, nil
+	}
+	old, err := fieldcrypt.ForMaps(r.crypt, before, "Contacts")
+	if err != nil {
+		return false, err
+	}
+	columns, err := old.ColumnDefs(fieldcrypt.SQLite)
+	if err != nil {
+		return false, err
+	}
+	for _, c := range columns {
+		if c.Field != "Contacts."+change.Field {
+			continue
+		}
+		var envelopes int
+		query := fmt.Sprintf("SELECT count(*) FROM contacts WHERE %q IS NOT NULL AND (%s)", c.Name, c.Check)
+		if err := tx.QueryRowContext(ctx, query).Scan(&envelopes); err != nil {
+			return false, fmt.Errorf("registry: look for envelopes of %s: %w", c.Field, err)
+		}
+		return envelopes == 0, nil
+	}
+	return false, nil
 }
 
 // settled refuses strict fields while there is plaintext in their columns, which

@@ -192,6 +192,50 @@ func TestRefusedSchemasDontGoIn(t *testing.T) {
 	require.ErrorIs(t, c.Save(ctx, contact(2)), registry.ErrBehind)
 }
 
+// What needs a sweep goes in when a count shows that none is needed, or by its own
+// name. A field that is forgotten before its rows are decrypted would show its
+// envelopes as values.
+func TestChangesThatNeedASweep(t *testing.T) {
+	ctx := t.Context()
+	r, db, crypt := open(t)
+	c := process(t, r, crypt)
+	require.NoError(t, c.Save(ctx, contact(1)))
+	const module = `{"version":%d,"modules":[{"name":"Contacts","id":["id"],"tenant":"tenant","fields":[%s]}]}`
+	for name, fields := range map[string]string{
+		"a field is gone":         `{"name":"email","type":"string","text":true,"migrating_until":"2099-01-01"}`,
+		"another class":           `{"name":"passport","type":"string","text":true,"class":"papers"}`,
+		"sealed as another field": `{"name":"passport","type":"string","text":true,"as":"People.passport"}`,
+		"plaintext is taken":      `{"name":"passport","type":"string","text":true,"migrating_until":"2099-01-01"}`,
+	} {
+		_, err := r.Publish(ctx, parse(t, fmt.Sprintf(module, 2, fields)))
+		require.ErrorIs(t, err, registry.ErrRefused, name)
+		require.ErrorContains(t, err, "PublishSwept takes it", name)
+	}
+	s, err := r.InForce(ctx)
+	require.NoError(t, err)
+	require.EqualValues(t, 1, s.Version)
+
+	// A field that is new or not, of a module that other tables have.
+	_, err = r.Publish(ctx, parse(t, `{"version":2,"modules":[{"name":"Contacts","id":["id"],"tenant":"tenant","fields":[{"name":"passport","type":"string","text":true}]},
+		{"name":"Leads","id":["id"],"fields":[{"name":"email","type":"string"}]}]}`))
+	require.NoError(t, err, "a new module")
+	_, err = r.Publish(ctx, parse(t, `{"version":3,"modules":[{"name":"Contacts","id":["id"],"tenant":"tenant","fields":[{"name":"passport","type":"string","text":true}]},
+		{"name":"Leads","id":["id"],"fields":[{"name":"email","type":"string"},{"name":"phone","type":"string"}]}]}`))
+	require.ErrorIs(t, err, registry.ErrRefused, "nobody counted its table")
+
+	// Decrypted, the field may go.
+	_, err = db.ExecContext(ctx, "UPDATE contacts SET passport = 'X1'")
+	require.NoError(t, err)
+	_, err = r.PublishSwept(ctx, parse(t, fmt.Sprintf(module, 3, `{"name":"passport","type":"string","text":true,"migrating_until":"2099-01-01"},{"name":"email","type":"string","text":true,"migrating_until":"2099-01-01"}`)))
+	require.NoError(t, err)
+	_, err = r.Publish(ctx, parse(t, fmt.Sprintf(module, 4, `{"name":"email","type":"string","text":true,"migrating_until":"2099-01-01"}`)))
+	require.NoError(t, err)
+	_, err = r.PublishSwept(ctx, parse(t, fmt.Sprintf(module, 5, `{"name":"email","type":"bytes","text":true,"migrating_until":"2099-01-01"}`)))
+	require.ErrorIs(t, err, registry.ErrRefused, "no sweep helps")
+	_, err = r.PublishSwept(ctx, parse(t, fmt.Sprintf(module, 5, `{"name":"email","type":"string","text":true}`)))
+	require.ErrorIs(t, err, registry.ErrRefused, "there is plaintext")
+}
+
 func TestRunPolls(t *testing.T) {
 	r, db, crypt := open(t)
 	c := process(t, r, crypt)

@@ -38,7 +38,7 @@ type Table struct {
 
 	// Plain names the columns that hold the plaintext of sensitive columns
 	// apart from their envelopes, by the names of the sensitive ones: where
-	// Encrypt takes it from, and where DecryptToPlaintext puts it.
+	// Encrypt takes it from, Coverage counts it, and DecryptToPlaintext puts it.
 	Plain map[string]string
 }
 
