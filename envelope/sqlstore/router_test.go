@@ -246,11 +246,11 @@ func TestRouterOpeningFails(t *testing.T) {
 		l := newLibrary()
 		l.failing = errors.New("the disk is gone")
 		r := newRouter(t, byLength(1), l, &RouterOptions{MaxOpen: 1})
-		for _, pause := range []time.Duration{1, 2, 4, 8, 16, 30, 30} { // a failure takes no place
+		for _, seconds := range []int{1, 2, 4, 8, 16, 30, 30} { // a failure takes no place
 			_, err := r.Active(t.Context(), acme, "data")
 			require.ErrorIs(t, err, l.failing)
 			require.ErrorContains(t, err, `sqlstore: opening the store "store-0": the disk is gone`)
-			time.Sleep(pause*time.Second - time.Millisecond)
+			time.Sleep(time.Duration(seconds)*time.Second - time.Millisecond)
 			_, err = r.Active(t.Context(), acme, "data")
 			require.ErrorIs(t, err, l.failing)
 			require.ErrorContains(t, err, `sqlstore: opening the store "store-0": the disk is gone (it is tried again in 1ms)`)

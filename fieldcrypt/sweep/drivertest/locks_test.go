@@ -18,9 +18,8 @@ func (s *service) held(query string) (end func()) {
 	s.Helper()
 	tx, err := s.db.Begin()
 	require.NoError(s, err)
-	rows, err := tx.Query(query)
+	_, err = tx.Exec(query)
 	require.NoError(s, err)
-	require.NoError(s, rows.Close())
 	return sync.OnceFunc(func() { _ = tx.Rollback() })
 }
 
