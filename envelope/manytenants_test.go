@@ -91,6 +91,7 @@ func throughCrowd(t *testing.T, warmUp, tenants int, length time.Duration, opts 
 		return &Binding{Scope: Scope{Tenant: fmt.Sprintf("tenant-%07d", i), Class: "crm"}, Field: email, Record: "42"}
 	}
 	c := crowd{tenants: tenants}
+	manyGoroutines()
 	goroutines := settledGoroutines()
 	p := &slowMirror{}
 	r, err := NewKeyRing(p, RootKeys{Seal: mirrorRoot}, &opts)
@@ -127,6 +128,19 @@ func throughCrowd(t *testing.T, warmUp, tenants int, length time.Duration, opts 
 	calls.Wait()
 	c.left = max(0, settledGoroutines()-goroutines)
 	return c
+}
+
+// manyGoroutines makes the runtime have the memory for many goroutines. It keeps
+// that of those that ended, as many as ever were there at once, which on a busy
+// machine grows.
+func manyGoroutines() {
+	var all sync.WaitGroup
+	end := make(chan struct{})
+	for range 4 * places {
+		all.Go(func() { <-end })
+	}
+	close(end)
+	all.Wait()
 }
 
 // settledGoroutines counts goroutines once their number has been the same for a

@@ -29,8 +29,9 @@ func TestKinds(t *testing.T) {
 		{stateError("42P01"), noTable},
 		{stateError("42501"), other}, // no privilege
 		{stateError("57P01"), unreachable},
+		{stateError("53100"), unreachable}, // the disk is full
 		{stateError("08006"), unreachable},
-		{stateError("57014"), other}, // canceled
+		{stateError("57014"), again}, // statement_timeout
 
 		{codeError(5), again},
 		{codeError(5 | 2<<8), again}, // SQLITE_BUSY_SNAPSHOT
