@@ -31,10 +31,11 @@ type RouterOptions struct {
 	// page is an error unless its filter names a tenant and a class.
 	Stores func(ctx context.Context) ([]string, error)
 
-	// MaxOpen is how many stores are open at once. When another one has been
-	// opened, and for a moment there are more, the one that was not used for the
-	// longest time is closed; one in use never is, so that a call may have to
-	// wait. Half as many are opened at once. Default 64.
+	// MaxOpen is how many stores stay open. When another one has been opened, the
+	// one that was not used for the longest time is closed; one in use never is,
+	// so that a call may have to wait. Half as many are opened at once, and while
+	// some take the place of others, up to twice as many are open for a moment:
+	// plan connections and files for that. Default 64.
 	MaxOpen int
 
 	// OpenTimeout bounds the opening of one store, whoever waits for it. A
