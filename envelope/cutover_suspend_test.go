@@ -3,6 +3,7 @@ package envelope
 import (
 	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -63,6 +64,7 @@ func TestSuspendMissesNothing(t *testing.T) {
 
 				refused, written := 0, 0
 				for begun := time.Now(); time.Since(begun) < time.Minute; time.Sleep(time.Second) {
+					synctest.Wait() // for the polls of this moment
 					for _, writer := range rings {
 						if err := u.tries(t.Context(), t, writer); err != nil {
 							require.ErrorIs(t, err, ErrState)

@@ -16,7 +16,7 @@ import (
 // Each check goes through the whole cache, which the race detector makes slow.
 func manyWatches() int {
 	if scoreboard.UnderRace() {
-		return 200
+		return 100
 	}
 	return 1000
 }

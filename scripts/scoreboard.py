@@ -6,8 +6,8 @@ Most rows are tests named TestScoreboardS... Three are runs of whole tools, each
 beside a control that the tool must find fault with: S19 the race detector, S20
 the tests where only FIPS 140-3 cryptography runs, S23 the linters and the
 mutation score of package envelope. FULL=1 asks for whole counts; without it
-tests run as with -short there, S19 and S20 in one pass, and the mutation score is
-that of a few files.
+tests run as with -short there, those of S20 without servers, and the mutation
+score is that of a few files.
 """
 
 import os
@@ -43,40 +43,23 @@ def suite(tags, *flags):
     without FULL=1 with the counts of -short, since make test has the whole ones."""
     tally = gotest.Tally()
     short = [] if FULL else ["-short"]
-    gotest.run_all(tally, project.modules(), [f"-tags={tags}", f"-skip={gotest.ALL_ROWS}", *short, *flags])
+    gotest.run_all(tally, project.modules(), [f"-tags={tags}", "-p=2", f"-skip={gotest.ALL_ROWS}", *short, *flags])
     return tally
-
-
-ONLY = "GODEBUG=fips140=only"
 
 
 def races(tags):
     print("\nS19: all tests under the race detector", flush=True)
     tally = suite(tags, "-race")
-    return tally, [races_row(tally)]
+    seen = control(["go", "run", "-race", f"{CONTROLS}/race"]).count("WARNING: DATA RACE")
+    return tally, suite_row("S19", tally, f"a program with a race: {seen} reported")
 
 
 def fips(tags):
-    print(f"\nS20: all tests under {ONLY}", flush=True)
-    tally = suite(tags, f"-exec=env {ONLY}")
-    return tally, [fips_row(tally)]
-
-
-def races_and_fips(tags):
-    """Both in one pass, for a quick run: what fails in it falls short in both."""
-    print(f"\nS19 and S20: all tests under the race detector and {ONLY}", flush=True)
-    tally = suite(tags, "-race", f"-exec=env {ONLY}")
-    return tally, [races_row(tally), fips_row(tally)]
-
-
-def races_row(tally):
-    seen = control(["go", "run", "-race", f"{CONTROLS}/race"]).count("WARNING: DATA RACE")
-    return suite_row("S19", tally, f"a program with a race: {seen} reported")
-
-
-def fips_row(tally):
-    said = control(["go", "run", f"-exec=env {ONLY}", f"{CONTROLS}/fips"]).strip().splitlines()[0]
-    return suite_row("S20", tally, f"a caller's own nonces: {said.split(' ', 2)[-1]}")
+    only = "GODEBUG=fips140=only"
+    print(f"\nS20: all tests{'' if tags else ' without servers'} under {only}", flush=True)
+    tally = suite(tags, f"-exec=env {only}")
+    said = control(["go", "run", f"-exec=env {only}", f"{CONTROLS}/fips"]).strip().splitlines()[0]
+    return tally, suite_row("S20", tally, f"a caller's own nonces: {said.split(' ', 2)[-1]}")
 
 
 def suite_row(name, tally, seen):
@@ -103,9 +86,9 @@ def main():
     tally = gotest.Tally()
     # Two at a time: some rows measure time.
     gotest.run_all(tally, project.modules(), [f"-tags={tags}", "-p=2", "-count=1", "-timeout=120m", f"-run={GO_ROWS}"])
-    for part, rows in [races(tags), fips(tags)] if FULL else [races_and_fips(tags)]:
+    for part, line in [races(tags), fips(tags if FULL else "")]:
         tally.join(part)
-        tally.rows += rows
+        tally.rows.append(line)
     tally.rows.append(findings())
     code = gotest.report(tally, strict=project.IN_CI)
     short = any("\tFALLS SHORT\t" in line for line in tally.rows)

@@ -43,7 +43,11 @@ func TestPredictionsHold(t *testing.T) {
 	}
 	var table strings.Builder
 	fmt.Fprintf(&table, "| column of %s rows | bits | partitions | searches | false positives: predicted | measured | 95 of 100: predicted | measured | learned, bits a row | guessed by rank | with the key |\n|---|---|---|---|---|---|---|---|---|---|---|\n", thousands(n))
-	for _, column := range measuredColumns {
+	columns := measuredColumns
+	if scoreboard.UnderRace() { // which makes it slow; it has no goroutines
+		columns = columns[:1]
+	}
+	for _, column := range columns {
 		t.Run(column.name, func(t *testing.T) {
 			h := column.of(n)
 			for _, partitions := range numbers {
