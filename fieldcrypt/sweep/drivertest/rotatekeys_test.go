@@ -85,7 +85,7 @@ func TestRotateKeysWhileKeysAreReplaced(t *testing.T) {
 		sweeps int
 	}{
 		"in each pass":        {"finish", 1000, 1},
-		"several in one pass": {"committed", 3, 2}, // those in between are seen by nobody, so their values are moved
+		"several in one pass": {"seal", 4, 2}, // those in between are seen by nobody, so their values are moved
 	} {
 		t.Run(name, func(t *testing.T) {
 			everywhere(t, func(t *testing.T, d database) {
