@@ -36,8 +36,9 @@ type indexing struct {
 }
 
 // gatherIndexes notes the blind indexes of a record whose values were gathered.
-// Its indexed values are w.sources from one on. A record that is a map may have some of its members only, as for an UPDATE of
-// these: has says which fields it has, and is nil for a struct, which has all.
+// Its indexed values are w.sources from one on. A record that is a map may have some
+// of its members only, as for an UPDATE of these: has says which fields it has, and
+// is nil for a struct, which has all.
 func (h *handle) gatherIndexes(w *work, row, first int, has func(field int) bool, target func(*indexed) (*BlindIndex, map[string]any)) error {
 	for i := range h.plan.indexes {
 		x := &h.plan.indexes[i]

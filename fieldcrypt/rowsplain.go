@@ -67,7 +67,8 @@ func (r *Rows) holdsAlready(p *rowPart) bool {
 // SamePlaintext reports whether Encrypt takes what a plaintext column holds for
 // what DecryptToPlaintext wrote to it. Times are the same if they are the same
 // instant, decimals if they are the same number, and documents whatever spaces and
-// order they have: few columns keep a zone, or zeros at the end. Column is the index of the sensitive column in [Rows.Columns].
+// order they have: few columns keep a zone, or zeros at the end. Column is the
+// index of the sensitive column in [Rows.Columns].
 func (r *Rows) SamePlaintext(column int, holds, wrote any) bool {
 	if r.Err() != nil || column < 0 || column >= len(r.columns) || holds == nil || wrote == nil {
 		return false

@@ -26,6 +26,16 @@ type absence struct {
 	err   error
 }
 
+// note has tenants passed over from now on. a.mu is held.
+func (a *away) note(gone map[string]error) {
+	if a.tenants == nil {
+		a.tenants = map[string]absence{}
+	}
+	for tenant, err := range gone {
+		a.tenants[tenant] = absence{time.Now().Add(triedAgain), err}
+	}
+}
+
 // passOver takes those records away that needn't be tried now.
 func (a *away) passOver(b *batch, records []*record) []*record {
 	a.mu.Lock()
@@ -60,9 +70,7 @@ func (r *run) met(records []*record, rows []fieldcrypt.Row) error {
 			return err
 		}
 	}
-	for tenant, err := range gone {
-		a.tenants[tenant] = absence{time.Now().Add(triedAgain), err}
-	}
+	a.note(gone)
 	return nil
 }
 
@@ -79,12 +87,7 @@ func (r *run) giveUp(ctx context.Context, records []*record, rows []fieldcrypt.R
 	a := &r.away
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.tenants == nil {
-		a.tenants = map[string]absence{}
-	}
-	for tenant, err := range gone {
-		a.tenants[tenant] = absence{time.Now().Add(triedAgain), err}
-	}
+	a.note(gone)
 	return true
 }
 
@@ -137,9 +140,4 @@ func (r *run) answered(records []*record, rows []fieldcrypt.Row) (served map[str
 	return served, gone
 }
 
-func owner(rec *record) string {
-	if b, is := rec.row.Tenant.([]byte); is {
-		return string(b)
-	}
-	return fmt.Sprint(rec.row.Tenant)
-}
+func owner(rec *record) string { return textOf(rec.row.Tenant) }

@@ -8,9 +8,6 @@ import (
 
 // sameJSON compares two documents as PostgreSQL's jsonb does.
 func sameJSON(a, b any) bool {
-	if a == nil || b == nil {
-		return a == nil && b == nil
-	}
 	read := func(v any) (any, bool) {
 		var tree any
 		d := json.NewDecoder(bytes.NewReader([]byte(textOf(v))))

@@ -32,6 +32,14 @@ type operation struct {
 	apply           func(ctx context.Context, rows *fieldcrypt.Rows, batch []fieldcrypt.Row, extra [][]any, opts fieldcrypt.RowOptions) error
 }
 
+// over refuses an operation whose end has come.
+func (o *operation) over() error {
+	if o.until.IsZero() || !time.Now().After(o.until) {
+		return nil
+	}
+	return fmt.Errorf("the rebinding was to be over by %s: what still isn't rebound needs a new decision", o.until.Format(time.DateOnly))
+}
+
 // String names the operation.
 func (o Operation) String() string {
 	if o.op == nil {

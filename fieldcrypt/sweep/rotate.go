@@ -185,14 +185,8 @@ type rotation struct {
 // call that ends here may be repeated at will.
 func (r *rotation) look(ctx context.Context) error {
 	return r.runs[0].patiently(ctx, "the database", func() error {
-		if !r.made(ctx) {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			if r.opts.NoMigrate {
-				return fmt.Errorf("%w: run sweep.Migrate, or what sweep.DDL prints, or set NoMigrate to false", ErrNoTables)
-			}
-			return r.Migrate(ctx)
+		if err := r.makeTables(ctx); err != nil {
+			return err
 		}
 		for _, run := range r.runs {
 			found, err := r.state.find(ctx, r.db, shortened(run.reader.label, 255), false)

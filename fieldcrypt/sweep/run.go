@@ -125,8 +125,9 @@ func (s *Sweeper) prepare(ctx context.Context, table *Table, op Operation, opts 
 		return nil, errors.New("sweep: there is no operation: it is sweep.Reencrypt, or one of its neighbours")
 	case o.Class != "" && len(op.op.sets) > 0:
 		return nil, fmt.Errorf("sweep: %s of table %s: JobOptions.Class is %q, and Rebinding.Set moves a row with all of its envelopes: those of other classes would be left behind; leave Class empty", op, table.label(), o.Class)
-	case !op.op.until.IsZero() && time.Now().After(op.op.until):
-		return nil, fmt.Errorf("sweep: %s of table %s: %w", op, table.label(), errUntil(op.op.until))
+	}
+	if err := op.op.over(); err != nil {
+		return nil, fmt.Errorf("sweep: %s of table %s: %w", op, table.label(), err)
 	}
 	r := &run{Sweeper: s, op: op.op, opts: o, hooks: hooks.From(ctx), began: time.Now(), limiter: rate.NewLimiter(rate.Inf, 0)}
 	if o.RowsPerSecond > 0 {
@@ -151,10 +152,6 @@ func (s *Sweeper) prepare(ctx context.Context, table *Table, op Operation, opts 
 	r.reader = &reader{target: t, tenant: o.Tenant, tenantOf: t.tenant, extras: t.extras, sets: op.op.sets}
 	r.progress.Table = t.label
 	return r, nil
-}
-
-func errUntil(until time.Time) error {
-	return fmt.Errorf("the rebinding was to be over by %s: what still isn't rebound needs a new decision", until.Format(time.DateOnly))
 }
 
 // what tells jobs of the same operation apart that can't share the work.
@@ -224,16 +221,8 @@ func (r *run) all(ctx context.Context) (*Report, error) {
 func (r *run) open(ctx context.Context) error {
 	var j *job
 	err := r.patiently(ctx, "the database", func() error {
-		if !r.made(ctx) {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			if r.Sweeper.opts.NoMigrate {
-				return fmt.Errorf("%w: run sweep.Migrate, or what sweep.DDL prints, or set NoMigrate to false", ErrNoTables)
-			}
-			if err := r.Migrate(ctx); err != nil {
-				return err
-			}
+		if err := r.makeTables(ctx); err != nil {
+			return err
 		}
 		total, err := r.estimate(ctx)
 		if err != nil {

@@ -155,6 +155,20 @@ func (s *Sweeper) Migrate(ctx context.Context) error {
 
 const migrateAttempts = 10
 
+// makeTables is Migrate where the tables are missing and Options.NoMigrate doesn't
+// leave them to the deployment.
+func (s *Sweeper) makeTables(ctx context.Context) error {
+	switch {
+	case s.made(ctx):
+		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case s.opts.NoMigrate:
+		return fmt.Errorf("%w: run sweep.Migrate, or what sweep.DDL prints, or set NoMigrate to false", ErrNoTables)
+	}
+	return s.Migrate(ctx)
+}
+
 // identify fails if the database is of another dialect.
 func (s *Sweeper) identify(ctx context.Context) error {
 	query := "SELECT version()"

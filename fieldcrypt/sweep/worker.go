@@ -166,8 +166,8 @@ func (r *run) decide(ctx context.Context, b *batch, records []*record) error {
 		}
 	}
 	ours = r.away.passOver(b, ours)
-	if until := r.op.until; !until.IsZero() && time.Now().After(until) {
-		return errUntil(until)
+	if err := r.op.over(); err != nil {
+		return err
 	}
 	var rows []fieldcrypt.Row
 	err := r.patiently(ctx, "the key service or the key store", func() (err error) {
