@@ -25,6 +25,7 @@ import (
 	"github.com/fieldcrypt/fieldcrypt-go/envelope/sqlstore"
 	"github.com/fieldcrypt/fieldcrypt-go/fieldcrypt"
 	"github.com/fieldcrypt/fieldcrypt-go/fieldcrypt/sweep"
+	"github.com/fieldcrypt/fieldcrypt-go/internal/madeup"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider/localkms"
 )
 
@@ -121,10 +122,10 @@ func (s *service) fill(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	page := make([]Contact, contacts)
-	for i := range page {
-		id := int64(i + 1)
-		page[i] = Contact{ID: id, Tenant: []string{"acme", "globex", "initech"}[i%3], Email: fieldcrypt.Of(fmt.Sprintf("person-%d@example.com", id))}
+	page := make([]Contact, 0, contacts)
+	for c := range madeup.Contacts(1, contacts) {
+		tenant := []string{"acme", "globex", "initech"}[c.ID%3]
+		page = append(page, Contact{ID: c.ID, Tenant: tenant, Email: fieldcrypt.Of(c.Email)})
 	}
 	if err := s.records.EncryptAll(ctx, page); err != nil {
 		return err

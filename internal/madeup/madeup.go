@@ -1,4 +1,4 @@
-// Package madeup makes CRM contacts for tests: no value belongs to a person. A
+// Package madeup makes CRM contacts for tests, examples and benchmarks: no value belongs to a person. A
 // seed gives the same contacts on every platform and with every version of Go,
 // since nothing but math/rand/v2's PCG and integers is used.
 //
