@@ -215,7 +215,7 @@ func (r *KeyRing) inMemoryFor(s *scratch, c *Cell, h *header) *dataKey {
 	}
 	k, ok := r.opening.GetIfPresent(*h.keyID)
 	if ok && k.scope == c.Binding.Scope.withDefault() && k.purpose == c.purpose() && k.openable.Load() &&
-		(h.mode != ModeInline || string(h.rootKey) == k.rootKey) {
+		(h.mode != ModeInline || string(h.rootKey) == k.watch.rootKey) {
 		return k
 	}
 	return nil

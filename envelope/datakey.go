@@ -93,7 +93,6 @@ type dataKey struct {
 	id      KeyID
 	scope   Scope
 	purpose Purpose
-	rootKey string          // the root key that it was loaded under
 	aead    cipher.AEAD     // purpose data
 	siv     *primitives.SIV // purpose det
 	indexes *indexKeys      // purpose index
@@ -102,18 +101,20 @@ type dataKey struct {
 	openable atomic.Bool  // published for opening
 	sealable atomic.Bool  // published for sealing
 	sets     atomic.Int32 // key sets in use that have it
-	created  time.Time    // of the key store's record; zero: it came inside an envelope, or there is no store
-	vanished atomic.Bool  // that record was found to be gone
+	used     atomic.Bool  // since the watch last looked
+	vanished atomic.Bool  // the key store's record was found to be gone
+	adopted  atomic.Bool  // see record
 
-	watch     *watch      // set before it is published, as wrapped is
-	wrapped   []byte      // for the watch
-	used      atomic.Bool // since the watch last looked
-	idleSince time.Time   // for the check of the watch alone
-	answered  time.Time   // when its store last answered about it; under poll.mu once it is published
+	watch     *watch    // of the root key that it was loaded under; set before it is published, as wrapped is
+	wrapped   []byte    // for the watch
+	idleSince int64     // in Unix nanoseconds; for the check of the watch alone
+	created   time.Time // of the key store's record; zero: it came inside an envelope, or there is no store
+	answered  time.Time // when its store last answered about it; under poll.mu once it is published
 
-	record  [32]byte    // print of the key store's record, where it was loaded from it to open; else zero
-	adopted atomic.Bool // of such a key: the one call that won this sets seal
-	seal    *sealing    // nil for a key that only opens; set before it is sealable
+	// record is the print of the key store's record, where the key was loaded
+	// from it to open; else zero. The one call that sets adopted gives it seal.
+	record [32]byte
+	seal   *sealing // nil for a key that only opens; set before it is sealable
 }
 
 // newDataKey is newKey for the purpose data.

@@ -284,7 +284,7 @@ func (s *scratch) opens(b *Binding, h *header) bool {
 	return k != nil && k.openable.Load() && k.id == *h.keyID &&
 		k.scope.Tenant == b.Scope.Tenant &&
 		(k.scope.Class == b.Scope.Class || (b.Scope.Class == "" && k.scope.Class == DefaultClass)) &&
-		(h.mode == ModeReference || string(h.rootKey) == k.rootKey)
+		(h.mode == ModeReference || string(h.rootKey) == k.watch.rootKey)
 }
 
 var errNoBinding = malformed("the binding is nil: an envelope belongs to a place")

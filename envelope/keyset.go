@@ -196,7 +196,7 @@ func (r *KeyRing) heedShared(k *dataKey, state State) {
 		r.forget(k)
 	default:
 		r.drop(k)
-		r.tell(Event{Kind: KeyStopped, RootKey: k.rootKey, Scope: k.scope, KeyID: k.id})
+		r.tell(Event{Kind: KeyStopped, RootKey: k.watch.rootKey, Scope: k.scope, KeyID: k.id})
 	}
 }
 

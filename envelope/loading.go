@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/singleflight"
@@ -19,7 +20,7 @@ func (r *KeyRing) openingKey(ctx context.Context, scope Scope, h *header) (*data
 	purpose := h.purpose()
 	id := *h.keyID // a copy: a flight may outlive the call, whose caller may use the envelope's memory again
 	if k, ok := r.opening.GetIfPresent(id); ok && k.scope == scope && k.purpose == purpose && k.openable.Load() {
-		if h.mode == ModeInline && string(h.rootKey) != k.rootKey {
+		if h.mode == ModeInline && string(h.rootKey) != k.watch.rootKey {
 			// The key is known; the root key that these bytes name must be
 			// allowed all the same.
 			if err := r.checkRootKey(ctx, scope, string(h.rootKey)); err != nil {
@@ -212,7 +213,7 @@ func (r *KeyRing) load(ctx context.Context, name KeyName, rec *Record, seals boo
 		return nil, err
 	}
 	k.record, k.created = print, rec.Created
-	r.publish(k, rec.RootKey, rec.Wrapped, true)
+	r.publish(k, rec.RootKey, slices.Clone(rec.Wrapped), true)
 	return k, nil
 }
 
@@ -235,7 +236,12 @@ func (r *KeyRing) loadInline(ctx context.Context, scope Scope, id KeyID, rootKey
 		return nil, err
 	}
 	defer clear(secret)
-	return r.publishOpening(secret, scope, rootKey, wrapped, true)
+	k, err := newDataKey(secret, scope)
+	if err != nil {
+		return nil, err
+	}
+	r.publish(k, rootKey, wrapped, true)
+	return k, nil
 }
 
 // inlineSecret unwraps the data key of an inline envelope, which must be the one
@@ -301,20 +307,10 @@ func notAuthentic(err error) error {
 	return err
 }
 
-// publishOpening puts a checked key into the cache. With unwrapped, its secret
-// came from the key service just now; else it was made.
-func (r *KeyRing) publishOpening(secret []byte, scope Scope, rootKey string, wrapped []byte, unwrapped bool) (*dataKey, error) {
-	k, err := newDataKey(secret, scope)
-	if err != nil {
-		return nil, err
-	}
-	r.publish(k, rootKey, wrapped, unwrapped)
-	return k, nil
-}
-
+// publish puts a checked key, and wrapped with it, into the cache. With unwrapped,
+// its secret came from the key service just now; else it was made.
 func (r *KeyRing) publish(k *dataKey, rootKey string, wrapped []byte, unwrapped bool) {
-	k.rootKey = rootKey
-	r.watchOver(k, wrapped, unwrapped)
+	r.watchOver(k, rootKey, wrapped, unwrapped)
 	r.cacheOpening(k)
 	kind := KeyMade
 	if unwrapped {

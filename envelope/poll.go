@@ -280,7 +280,7 @@ func (r *KeyRing) heed(k *dataKey, state State) {
 		}
 	default:
 		r.drop(k)
-		r.tell(Event{Kind: KeyStopped, RootKey: k.rootKey, Scope: k.scope, KeyID: k.id})
+		r.tell(Event{Kind: KeyStopped, RootKey: k.watch.rootKey, Scope: k.scope, KeyID: k.id})
 	}
 }
 
@@ -293,7 +293,7 @@ func (r *KeyRing) vanished(k *dataKey) {
 	if k.created.IsZero() || !k.vanished.CompareAndSwap(false, true) {
 		return
 	}
-	r.tell(Event{Kind: KeyStopped, RootKey: k.rootKey, Scope: k.scope, KeyID: k.id, Err: errVanished})
+	r.tell(Event{Kind: KeyStopped, RootKey: k.watch.rootKey, Scope: k.scope, KeyID: k.id, Err: errVanished})
 }
 
 // succeeded changes a scope over to the key that followed k, without making

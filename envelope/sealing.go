@@ -195,12 +195,14 @@ func (r *KeyRing) nextInline(ctx context.Context, scope Scope, old *dataKey, rot
 		return nil, err
 	}
 	defer made.Wipe()
-	k, err := r.publishOpening(made.Plaintext, scope, made.RootKey, made.Wrapped, false)
+	k, err := newDataKey(made.Plaintext, scope)
 	if err != nil {
 		return nil, err
 	}
 	h := header{mode: ModeInline, keyID: &k.id, rootKey: []byte(made.RootKey), wrapped: made.Wrapped}
-	k.seal = &sealing{header: h.bytes(), budget: r.opts.MessageBudget, notAfter: time.Now().Add(r.opts.KeyAge)}
+	start := h.bytes() // ends with the wrapped key, which is kept once
+	r.publish(k, made.RootKey, start[len(start)-len(made.Wrapped):], false)
+	k.seal = &sealing{header: start, budget: r.opts.MessageBudget, notAfter: time.Now().Add(r.opts.KeyAge)}
 	k.seal.left.Store(int64(r.opts.MessageBudget))
 	return r.cacheSealing(k, old, rotate), nil
 }

@@ -347,12 +347,20 @@ func heapOf(t *testing.T, n int, fill func(*KeyRing)) uint64 {
 	return each
 }
 
+// liveHeap returns the bytes of heap in use, once collections find nothing more to
+// free: what a ring leaves behind goes in steps, after cleanups and timers ran.
 func liveHeap() uint64 {
-	for range 3 { // cleanups, and the two lives of what is in a sync.Pool
-		runtime.GC()
-	}
 	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
+	for last, same := uint64(0), 0; same < 5; last = m.HeapAlloc {
+		runtime.GC()
+		time.Sleep(20 * time.Millisecond)
+		runtime.ReadMemStats(&m)
+		if m.HeapAlloc+16<<10 < last {
+			same = 0
+		} else {
+			same++
+		}
+	}
 	return m.HeapAlloc
 }
 

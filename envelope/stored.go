@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	mathrand "math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -269,6 +270,6 @@ func (s *search) make(ctx context.Context, previous KeyID, holder string) (*data
 	if s.purpose != PurposeData {
 		k.record = recordPrint(s.scope, rec) // so that its set finds it
 	}
-	s.publish(k, made.RootKey, made.Wrapped, false)
+	s.publish(k, made.RootKey, slices.Clone(made.Wrapped), false)
 	return s.adopt(ctx, k, rec, true)
 }

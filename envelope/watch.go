@@ -54,17 +54,17 @@ const (
 	mostRetry    = time.Minute
 )
 
-// watchOver puts k under the watch of its root key. With unwrapped, the service
-// has just said yes: it unwrapped the key.
-func (r *KeyRing) watchOver(k *dataKey, wrapped []byte, unwrapped bool) {
-	name := k.rootKey
+// watchOver puts k under the watch of its root key, and keeps what k is wrapped
+// in. With unwrapped, the service has just said yes: it unwrapped the key.
+func (r *KeyRing) watchOver(k *dataKey, rootKey string, wrapped []byte, unwrapped bool) {
+	name := rootKey
 	if r.opts.CheckEachKey {
 		name += "\x00" + string(k.id[:])
 	}
 	r.watches.mu.Lock()
 	w := r.watches.byName[name]
 	if w == nil || w.ended.Load() {
-		w = &watch{name: name, rootKey: k.rootKey, good: time.Now()}
+		w = &watch{name: name, rootKey: rootKey, good: time.Now()}
 		w.timer = time.AfterFunc(never, func() { r.check(w) })
 		w.timer.Reset(r.untilCheck())
 		if len(r.watches.byName) == 0 {
@@ -72,7 +72,7 @@ func (r *KeyRing) watchOver(k *dataKey, wrapped []byte, unwrapped bool) {
 		}
 		r.watches.byName[name] = w
 	}
-	k.wrapped = slices.Clone(wrapped)
+	k.wrapped = wrapped
 	w.key, w.wrap, w.last = k.name(), k.wrapped, weak.Make(k)
 	back := false
 	if unwrapped {
@@ -320,9 +320,9 @@ func (r *KeyRing) used(k *dataKey, now time.Time) bool {
 		set.used.Store(false) // the next use is noted again
 	}
 	switch {
-	case k.used.Swap(false) || k.idleSince.IsZero():
-		k.idleSince = now
-	case now.Sub(k.idleSince) >= idleTime:
+	case k.used.Swap(false) || k.idleSince == 0:
+		k.idleSince = now.UnixNano()
+	case now.Sub(time.Unix(0, k.idleSince)) >= idleTime:
 		r.drop(k)
 		return false
 	}
