@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/fieldcrypt/fieldcrypt-go/internal/scoreboard"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider/awskms"
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider/fakekms"
@@ -426,7 +427,10 @@ func (counting) Wrap(_ context.Context, root string, plain []byte, _ kmsprovider
 // TestRewrapManyKeys: 100,000 keys of two purposes, the first half of them in a
 // run that was ended.
 func TestRewrapManyKeys(t *testing.T) {
-	const n = 100_000
+	n := 100_000
+	if testing.Short() || scoreboard.UnderRace() {
+		n = 5000
+	}
 	store, p := NewMemoryStore(), counting{}
 	now := time.Now().Truncate(time.Second)
 	for i := range n {
