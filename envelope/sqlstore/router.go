@@ -271,7 +271,7 @@ func (r *Router) pageOf(ctx context.Context, store envelope.KeyStore, name strin
 	for len(page) < limit {
 		some, err := store.Page(ctx, f, after, limit)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("sqlstore: listing the keys of the store %.80q: %w", name, err)
 		}
 		for _, rec := range some {
 			// One whose scope is routed nowhere is listed, to be seen.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -16,6 +17,7 @@ import (
 	"github.com/fieldcrypt/fieldcrypt-go/envelope"
 	"github.com/fieldcrypt/fieldcrypt-go/envelope/storetest"
 	"github.com/fieldcrypt/fieldcrypt-go/internal/bubble"
+	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider/localkms"
 )
 
 // A library holds stores in memory and watches how they are opened and closed.
@@ -27,7 +29,7 @@ type library struct {
 	opened  int
 	routers int
 	inUse   atomic.Int64
-	failing error
+	failing map[string]error // by the store's name
 	slow    time.Duration
 }
 
@@ -47,8 +49,8 @@ func (l *library) get(_ context.Context, name string) (envelope.KeyStore, error)
 	time.Sleep(l.slow)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.failing != nil {
-		return nil, l.failing
+	if err := l.failing[name]; err != nil {
+		return nil, err
 	}
 	if l.stores[name] == nil {
 		l.stores[name] = envelope.NewMemoryStore()
@@ -244,15 +246,16 @@ func TestRouterOpeningOutlivesItsFirstCaller(t *testing.T) {
 func TestRouterOpeningFails(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		l := newLibrary()
-		l.failing = errors.New("the disk is gone")
+		gone := errors.New("the disk is gone")
+		l.failing = map[string]error{"store-0": gone}
 		r := newRouter(t, byLength(1), l, &RouterOptions{MaxOpen: 1})
 		for _, seconds := range []int{1, 2, 4, 8, 16, 30, 30} { // a failure takes no place
 			_, err := r.Active(t.Context(), acme, "data")
-			require.ErrorIs(t, err, l.failing)
+			require.ErrorIs(t, err, gone)
 			require.ErrorContains(t, err, `sqlstore: opening the store "store-0": the disk is gone`)
 			time.Sleep(time.Duration(seconds)*time.Second - time.Millisecond)
 			_, err = r.Active(t.Context(), acme, "data")
-			require.ErrorIs(t, err, l.failing)
+			require.ErrorIs(t, err, gone)
 			require.ErrorContains(t, err, `sqlstore: opening the store "store-0": the disk is gone (it is tried again in 1ms)`)
 			time.Sleep(time.Millisecond)
 		}
@@ -447,6 +450,51 @@ func TestRouterPagesAfterAMove(t *testing.T) {
 	require.Len(t, page, 2)
 	require.Equal(t, envelope.KeyID{77}, page[0].KeyID)
 	require.Equal(t, "zz-lost", page[1].Scope.Tenant)
+}
+
+// That a root key isn't needed is known only where all stores were asked, also if
+// the keys that are rewrapped are in one of them.
+func TestRewrapCountsInAllStoresOfARouter(t *testing.T) {
+	kms, err := localkms.Open(filepath.Join(t.TempDir(), "root.keys"))
+	require.NoError(t, err)
+	t.Cleanup(func() { kms.Close() })
+	before := kms.RootKey()
+	after, err := kms.AddRootKey(t.Context(), "next")
+	require.NoError(t, err)
+
+	l := newLibrary()
+	byTenant := func(s envelope.Scope) (string, error) { return s.Tenant, nil }
+	rewrap := func(opts *RouterOptions) (envelope.RewrapReport, error) {
+		ring, err := envelope.NewKeyRing(kms, envelope.RootKeys{Seal: after, Open: []string{before}}, &envelope.Options{Store: newRouter(t, byTenant, l, opts)})
+		require.NoError(t, err)
+		defer ring.Close()
+		return ring.Rewrap(t.Context(), envelope.Filter{Tenant: "acme", Class: "crm"}, after, nil)
+	}
+	old, err := envelope.NewKeyRing(kms, envelope.RootKeys{Seal: before}, &envelope.Options{Store: newRouter(t, byTenant, l, nil)})
+	require.NoError(t, err)
+	defer old.Close()
+	for _, tenant := range []string{"acme", "globex"} {
+		_, err := old.Seal(t.Context(), &envelope.Binding{Scope: envelope.Scope{Tenant: tenant, Class: "crm"}, Field: envelope.MustField("Contacts", "email"), Record: "1"}, envelope.AppendString(nil, "x"))
+		require.NoError(t, err)
+	}
+
+	report, err := rewrap(nil)
+	require.ErrorContains(t, err, "counting what is left: ")
+	require.ErrorContains(t, err, "set RouterOptions.Stores")
+	require.Equal(t, 1, report.Rewrapped)
+	require.Nil(t, report.Left)
+
+	listed := &RouterOptions{Stores: func(context.Context) ([]string, error) { return []string{"acme", "globex"}, nil }}
+	l.failing = map[string]error{"globex": errors.New("the disk is gone")}
+	report, err = rewrap(listed)
+	require.ErrorContains(t, err, `counting what is left: `)
+	require.ErrorContains(t, err, `opening the store "globex": the disk is gone`)
+	require.Nil(t, report.Left)
+	l.failing = nil
+
+	report, err = rewrap(listed)
+	require.NoError(t, err)
+	require.Equal(t, envelope.RewrapReport{To: after, Already: 1, Left: map[string]int{before: 1}}, report)
 }
 
 func TestRouterStates(t *testing.T) {
