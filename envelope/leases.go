@@ -50,6 +50,7 @@ func (l *lease) next(budget uint64, now time.Time) uint64 {
 // dropped, and a key that may have had one of them is sealed with no more.
 type drawnCounts struct {
 	mu      sync.Mutex
+	most    int                   // counts that are kept; 0: mostCounts
 	count   map[uint64]drawnCount // by the beginning of the key ID, which is random
 	sweep   int                   // at so many counts, those of ended keys are dropped
 	dropped time.Time             // keys that were made by then, and have no count, may have had one
@@ -76,6 +77,7 @@ func (d *drawnCounts) reserve(k *dataKey, n uint64, fresh bool) uint64 {
 	defer d.mu.Unlock()
 	if d.count == nil {
 		d.count, d.sweep = map[uint64]drawnCount{}, fewCounts
+		setDefault(&d.most, mostCounts)
 	}
 	c, counted := d.count[countOf(k)]
 	if !counted && !fresh && !k.seal.created.After(d.dropped) {
@@ -101,7 +103,7 @@ func (d *drawnCounts) makeRoom() {
 			kept = append(kept, c.created)
 		}
 	}
-	if len(kept) >= mostCounts {
+	if len(kept) >= d.most {
 		slices.SortFunc(kept, cmp.Compare)
 		oldest := kept[len(kept)/2]
 		for id, c := range d.count {
@@ -111,7 +113,7 @@ func (d *drawnCounts) makeRoom() {
 		}
 		d.dropped = time.Unix(oldest, 0)
 	}
-	d.sweep = min(max(fewCounts, 2*len(d.count)), mostCounts)
+	d.sweep = min(max(fewCounts, 2*len(d.count)), d.most)
 }
 
 // giveBack takes back a reservation that the store didn't grant.

@@ -20,8 +20,20 @@ import (
 // one that mirrorProvider makes. What it can't answer so it doesn't have.
 type mirrorStore struct{ KeyStore }
 
-// mirrorMade is when all its keys were made.
-var mirrorMade = time.Now().Truncate(time.Second)
+// mirrorMade is when the keys of a crowd's tenants were made: one after the other
+// in the last twelve days, and those of the ten that it works for all the time now.
+// So these are the last whose counts of messages are dropped.
+func mirrorMade(scope Scope) time.Time {
+	var i int
+	_, _ = fmt.Sscanf(scope.Tenant, "tenant-%d", &i)
+	now := mirrorNow
+	if i < 10 {
+		return now
+	}
+	return now.AddDate(0, 0, -12).Add(time.Duration(min(i, 1_030_000)) * time.Second)
+}
+
+var mirrorNow = time.Now().Truncate(time.Second)
 
 func mirrorSecret(scope Scope) []byte {
 	secret, err := mirrorProvider{}.Unwrap(context.Background(), mirrorRoot, nil, encryptionContext(scope, PurposeData))
@@ -32,10 +44,10 @@ func mirrorSecret(scope Scope) []byte {
 }
 
 func (mirrorStore) Active(_ context.Context, scope Scope, _ Purpose) (Record, error) {
-	secret := mirrorSecret(scope)
+	secret, made := mirrorSecret(scope), mirrorMade(scope)
 	rec := Record{
 		KeyID: deriveKeyID(secret, scope, PurposeData), Scope: scope, Purpose: PurposeData, RootKey: mirrorRoot,
-		Wrapped: make([]byte, 184), State: StateActive, Created: mirrorMade, NotAfter: mirrorMade.AddDate(0, 1, 0), Budget: 1 << 31,
+		Wrapped: make([]byte, 184), State: StateActive, Created: made, NotAfter: made.AddDate(0, 0, 30), Budget: 1 << 31,
 	}
 	rec.Tag = recordTag(secret, scope, PurposeData, rec.Created, rec.NotAfter, rec.Budget)
 	return rec, nil
@@ -83,8 +95,9 @@ type crowd struct {
 }
 
 // throughCrowd spreads so many tenants over so much time, after a number of others.
-// The ring works for each of them once, and for a few all the time.
-func throughCrowd(t *testing.T, warmUp, tenants int, length time.Duration, opts Options, use func(r *KeyRing, at *Binding) error) crowd {
+// The ring works for each of them once, and for a few all the time. It keeps so many
+// counts of messages, or as many as it does where that is 0.
+func throughCrowd(t *testing.T, warmUp, tenants int, length time.Duration, opts Options, counts int, use func(r *KeyRing, at *Binding) error) crowd {
 	t.Helper()
 	const samples = 80
 	at := func(i int) *Binding {
@@ -96,6 +109,7 @@ func throughCrowd(t *testing.T, warmUp, tenants int, length time.Duration, opts 
 	p := &slowMirror{}
 	r, err := NewKeyRing(p, RootKeys{Seal: mirrorRoot}, &opts)
 	require.NoError(t, err)
+	r.drawn.most = counts
 	var times, heaps []float64
 	var began time.Time
 	for i := range warmUp + tenants {
@@ -199,25 +213,27 @@ func TestScoreboardS18(t *testing.T) {
 	tenants := scoreboard.Count(40_000, 1_000_000)
 	length := time.Duration(scoreboard.Count(3, 3600)) * time.Second
 	for _, c := range []struct {
-		name string
-		opts Options
-		use  func(r *KeyRing, at *Binding) error
+		name   string
+		opts   Options
+		counts int // of messages, that are kept; fewer than there are tenants, so that the bound is reached
+		use    func(r *KeyRing, at *Binding) error
 	}{
-		{"inline", Options{}, sealAndOpen},
-		{"by reference, opening", Options{Store: mirrorStore{}}, open},
+		{"inline", Options{}, 0, sealAndOpen},
+		{"by reference, opening", Options{Store: mirrorStore{}}, 0, open},
+		{"by reference, sealing", Options{Store: mirrorStore{}}, 4 * places, sealAndOpen},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			opts := c.opts
 			opts.CacheSize = places
-			got := throughCrowd(t, warmUp, tenants, length, opts, c.use)
+			got := throughCrowd(t, warmUp, tenants, length, opts, c.counts, c.use)
 			for range scoreboard.Count(3, 0) { // what grows does so each time, and a few seconds of noise don't
 				if got.slope-2*got.uncertain < 1 {
 					break
 				}
-				got = throughCrowd(t, warmUp, tenants, length, opts, c.use)
+				got = throughCrowd(t, warmUp, tenants, length, opts, c.counts, c.use)
 			}
 			opts.CacheSize = 10 * tenants
-			control := throughCrowd(t, 0, tenants/8, 0, opts, c.use)
+			control := throughCrowd(t, 0, tenants/8, 0, opts, 0, c.use)
 			ok := got.size <= places && got.left == 0 && got.slope-2*got.uncertain < 1 &&
 				control.size > places && control.slope-2*control.uncertain > 1
 			scoreboard.Row(t, "S18", ok,

@@ -37,11 +37,16 @@ type RewrapOptions struct {
 // A RewrapReport tells what [KeyRing.Rewrap] did.
 type RewrapReport struct {
 	DryRun    bool
-	To        string         // the URI of the root key; of the key itself where an alias was given
-	Rewrapped int            // in a dry run: to be rewrapped
-	Already   int            // were under it before, and opened; in a dry run or Unverified: by the word of the key store
-	Failed    []Failure      // the keys that were left as they were
-	Left      map[string]int // of the keys chosen, those that need another root key at the end, by its URI; nil: not counted
+	To        string    // the URI of the root key; of the key itself where an alias was given
+	Rewrapped int       // in a dry run: to be rewrapped
+	Already   int       // were under it before, and opened; in a dry run or Unverified: by the word of the key store
+	Failed    []Failure // the keys that were left as they were
+
+	// Left is how many records of the whole key store, whatever the filter, need
+	// another root key than To at the end, by its URI: one that isn't in it is
+	// needed by none, by the word of the key store. It is nil if they were not
+	// counted, which is an error of Rewrap.
+	Left map[string]int
 }
 
 // String prints the report as an operator reads it.
@@ -59,16 +64,17 @@ func (r RewrapReport) String() string {
 		}
 		fmt.Fprintf(&b, "  %v\n", f)
 	}
+	if r.Rewrapped+r.Already+len(r.Failed) == 0 {
+		b.WriteString("the filter chooses no key that is not destroyed\n") // it may be mistyped
+	}
 	switch {
 	case r.Left == nil:
 		b.WriteString("what is left was not counted: run it again\n")
-	case len(r.Left) == 0 && r.Rewrapped+r.Already+len(r.Failed) == 0:
-		b.WriteString("the filter chooses no key that is not destroyed\n") // it may be mistyped
 	case len(r.Left) == 0:
-		b.WriteString("no record of the chosen keys needs another root key\n")
+		b.WriteString("no record of the whole key store needs another root key\n")
 	}
 	for _, uri := range slices.Sorted(maps.Keys(r.Left)) {
-		fmt.Fprintf(&b, "%d records need %s\n", r.Left[uri], uri)
+		fmt.Fprintf(&b, "%d records of the whole key store need %s\n", r.Left[uri], uri)
 	}
 	b.WriteString("not seen: inline envelopes, exports, other key stores, and backups of this one that are older\n")
 	return b.String()
@@ -81,8 +87,12 @@ func (r RewrapReport) String() string {
 // keys are rewrapped, also suspended and scheduled ones.
 //
 // The configuration of all processes must list both root keys before Rewrap
-// begins, with the new one to seal with, and until the report says that nothing
-// is left. Run it again to go on where it ended, for whatever reason; what is
+// begins, with the new one to seal with, and until the report's Left has no record
+// that needs the old one: a root key must stay for as long as any record needs it,
+// also one that the filter doesn't choose. So all records are counted at the end;
+// a store made of several must be able to list them all, and each must answer.
+//
+// Run it again to go on where it ended, for whatever reason; what is
 // done is not done again. Unless Unverified, a key that is under the new root key
 // already is unwrapped, since the old root key isn't to be given up by the word of
 // the key store alone. Every key is exchanged by compare-and-swap, so runs may
@@ -122,14 +132,14 @@ func (r *KeyRing) Rewrap(ctx context.Context, f Filter, to string, opts *RewrapO
 	for _, n := range before.RootKey {
 		w.all += n
 	}
+	var listing error
 	if o.DryRun {
 		w.report.Already = before.RootKey[resolved]
 		w.report.Rewrapped = w.all - w.report.Already
-		w.report.Left = before.others(resolved)
-		return w.report, nil
+	} else {
+		listing = w.run(ctx, f)
 	}
-	listing := w.run(ctx, f)
-	after, err := Count(ctx, r.store, f)
+	after, err := Count(ctx, r.store, Filter{})
 	if err != nil {
 		return w.report, fmt.Errorf("envelope: rewrap under %q: counting what is left: %w", resolved, errors.Join(err, listing))
 	}

@@ -96,12 +96,12 @@ func TestRewrap(t *testing.T) {
 	dry, err := both.Rewrap(t.Context(), Filter{}, after, &RewrapOptions{DryRun: true})
 	require.NoError(t, err)
 	require.Equal(t, RewrapReport{DryRun: true, To: after, Rewrapped: 19, Left: map[string]int{before: 19}}, dry)
-	require.Contains(t, dry.String(), "19 keys would be rewrapped, 0 were under it before, 0 failed\n19 records need "+before+"\n")
+	require.Contains(t, dry.String(), "19 keys would be rewrapped, 0 were under it before, 0 failed\n19 records of the whole key store need "+before+"\n")
 
 	report, err := both.Rewrap(t.Context(), Filter{}, after, &RewrapOptions{Progress: func(done, all int) { told = append(told, [2]int{done, all}) }})
 	require.NoError(t, err)
 	require.Equal(t, RewrapReport{To: after, Rewrapped: 19, Left: map[string]int{}}, report)
-	require.Contains(t, report.String(), "root key "+after+": 19 keys were rewrapped, 0 were under it before, 0 failed\nno record of the chosen keys needs another root key\nnot seen: inline envelopes, exports")
+	require.Contains(t, report.String(), "root key "+after+": 19 keys were rewrapped, 0 were under it before, 0 failed\nno record of the whole key store needs another root key\nnot seen: inline envelopes, exports")
 	require.Len(t, told, 19)
 	require.Equal(t, [2]int{1, 19}, told[0])
 	require.Equal(t, [2]int{19, 19}, told[18])
@@ -141,7 +141,7 @@ func TestRewrapOnKMS(t *testing.T) {
 	srv.ResetCalls()
 	report, err := both.Rewrap(t.Context(), Filter{Tenant: "tenant-0"}, "aws-kms://alias/next", nil)
 	require.NoError(t, err)
-	require.Equal(t, RewrapReport{To: to, Rewrapped: 1, Left: map[string]int{}}, report, "an alias stands for its key")
+	require.Equal(t, RewrapReport{To: to, Rewrapped: 1, Left: map[string]int{from: 4}}, report, "an alias stands for its key")
 	require.Equal(t, []int{1, 1}, []int{srv.Count("ReEncrypt"), srv.Count("Decrypt")})
 
 	srv.ResetCalls()
@@ -239,6 +239,33 @@ func TestRewrapLeavesWhatItCantDo(t *testing.T) {
 	require.Contains(t, says["tenant-4"], "wrapped data key of 0 bytes")
 	require.Equal(t, before, record("tenant-3").RootKey)
 	requireOpen(t, storeRing(t, kms, store, RootKeys{Seal: after}), map[string][]byte{"tenant-2": envs["tenant-2"], "tenant-5": envs["tenant-5"]})
+}
+
+// A root key that any record needs must stay, also where the filter doesn't choose
+// that record.
+func TestRewrapTellsOfTheWholeStore(t *testing.T) {
+	kms, before, after := twoRoots(t)
+	store := NewMemoryStore()
+	envs := sealed(t, storeRing(t, kms, store, RootKeys{Seal: before}), 3)
+	both := storeRing(t, kms, store, RootKeys{Seal: after, Open: []string{before}})
+	for _, dry := range []bool{true, false} {
+		left := map[bool]int{true: 3, false: 2}[dry]
+		report, err := both.Rewrap(t.Context(), Filter{Tenant: "tenant-0"}, after, &RewrapOptions{DryRun: dry})
+		require.NoError(t, err)
+		require.Equal(t, 1, report.Rewrapped)
+		require.Equal(t, map[string]int{before: left}, report.Left)
+		require.Contains(t, report.String(), fmt.Sprintf("0 failed\n%d records of the whole key store need %s\n", left, before))
+		require.NotContains(t, report.String(), "needs another root key")
+	}
+	only := storeRing(t, kms, store, RootKeys{Seal: after})
+	requireOpen(t, only, map[string][]byte{"tenant-0": envs["tenant-0"]})
+	_, err := only.Open(t.Context(), place("tenant-1"), envs["tenant-1"])
+	require.ErrorIs(t, err, ErrRootKeyNotAllowed, "what would be lost with the old root key")
+
+	report, err := both.Rewrap(t.Context(), Filter{RootKey: before}, after, nil)
+	require.NoError(t, err)
+	require.Equal(t, RewrapReport{To: after, Rewrapped: 2, Left: map[string]int{}}, report)
+	requireOpen(t, only, envs)
 }
 
 // liar wraps something else than it was given.

@@ -404,14 +404,17 @@ func TestRunbookRootKey(t *testing.T) {
 	_, err = startService(t, db, kms, fieldcrypt.RootKeys{Seal: newKey}, opts).read(1)
 	require.ErrorIs(t, err, envelope.ErrRootKeyNotAllowed, "the control: taken out of the configuration too early")
 
+	one, err := ring.Rewrap(ctx, envelope.Filter{Tenant: "acme"}, newKey, nil)
+	check(err)
+	require.NotZero(t, one.Left[oldKey], "the control: another tenant's data keys need it")
+	require.Contains(t, one.String(), "records of the whole key store need "+oldKey+"\n")
+
 	rewrapped, err := ring.Rewrap(ctx, envelope.Filter{}, newKey, nil)
 	fmt.Print(rewrapped)
 	check(err)
-	require.Equal(t, []int{2, 2}, []int{rewrapped.Rewrapped, rewrapped.Already})
+	require.Equal(t, []int{1, 3}, []int{rewrapped.Rewrapped, rewrapped.Already})
 
-	counts, err := envelope.Count(ctx, keys, envelope.Filter{RootKey: oldKey})
-	check(err)
-	left := counts.RootKey[oldKey]
+	left := rewrapped.Left[oldKey] // 0, if err is nil: no record needs it
 	require.Zero(t, left)
 	only := startService(t, db, kms, fieldcrypt.RootKeys{Seal: newKey}, opts)
 	only.mustRead(1)

@@ -15,7 +15,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/fieldcrypt/fieldcrypt-go/envelope"
-	"github.com/fieldcrypt/fieldcrypt-go/internal/bubble"
 )
 
 func fakeStore(t testing.TB, d Dialect, f *fake) *Store {
@@ -383,35 +382,5 @@ func TestWrongDialect(t *testing.T) {
 		require.ErrorContains(t, err, "sqlstore: opening the key store of ")
 		require.ErrorIs(t, Migrate(t.Context(), c.f.open(t), c.given, nil), ErrWrongDialect)
 		require.Zero(t, c.f.asked("CREATE"))
-	}
-}
-
-// A replica that hangs leaves the primary time enough to answer, and takes all of
-// it from nobody.
-func TestReplicaThatHangs(t *testing.T) {
-	for name, c := range map[string]struct{ time, want time.Duration }{
-		"much time":   {30 * time.Second, replicaPatience},
-		"little time": {600 * time.Millisecond, 200 * time.Millisecond},
-		"no deadline": {0, replicaPatience},
-	} {
-		t.Run(name, func(t *testing.T) {
-			bubble.Test(t, func(t *testing.T) {
-				primary := &fake{answer: works}
-				s := fakeStore(t, Postgres, primary)
-				hangs := &fake{dial: func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }}
-				s.replica = hangs.open(t)
-				ctx := t.Context()
-				if c.time > 0 {
-					var cancel context.CancelFunc
-					ctx, cancel = context.WithTimeout(ctx, c.time)
-					defer cancel()
-				}
-				began := time.Now()
-				_, err := s.GetForOpening(ctx, acme, "data", envelope.KeyID{})
-				require.ErrorIs(t, err, envelope.ErrKeyNotFound, "the primary's answer")
-				require.Equal(t, c.want, time.Since(began))
-				require.Equal(t, 1, primary.asked("SELECT"))
-			})
-		})
 	}
 }

@@ -75,7 +75,7 @@ func TestExamineTLS(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := fakeStore(t, c.dialect, &fake{answer: answers(c.answers)})
-			s.replica = (&fake{answer: answers(map[string]any{askPostgres: []driver.Value{"TLSv1.2", false}, askMariaDB: []driver.Value{"Ssl_version", "TLSv1.2"}})}).open(t)
+			s.replica = &replica{db: (&fake{answer: answers(map[string]any{askPostgres: []driver.Value{"TLSv1.2", false}, askMariaDB: []driver.Value{"Ssl_version", "TLSv1.2"}})}).open(t)}
 			found := s.Examine(t.Context())
 			f := about(t, found, "TLS")
 			require.Equal(t, c.status, f.Status, f.Found)

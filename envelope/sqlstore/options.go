@@ -35,9 +35,11 @@ type Options struct {
 	// What it doesn't have, and a key that may not open there, is asked of the
 	// primary again, so that it may lag behind. So is what it doesn't answer
 	// within a second, or a third of the time until the deadline of the call if
-	// that is less: one that hangs delays reads by so much, each key's first in
-	// a process, and stops none. A key that was destroyed opens
-	// for as long as it lags. Whoever moves a key to another state or wraps it
+	// that is less. One that failed or didn't answer in time is passed over for
+	// five seconds; then one read, and no other meanwhile, finds out whether it
+	// answers again. So one that hangs delays a read now and then by a second,
+	// and stops none. Examine tells of it. A key that was destroyed opens for as
+	// long as the replica lags. Whoever moves a key to another state or wraps it
 	// anew asks the primary.
 	Replica *sql.DB
 

@@ -33,9 +33,11 @@ type RouterOptions struct {
 
 	// MaxOpen is how many stores stay open. When another one has been opened, the
 	// one that was not used for the longest time is closed; one in use never is,
-	// so that a call may have to wait. Half as many are opened at once, and while
-	// some take the place of others, up to twice as many are open for a moment:
-	// plan connections and files for that. Default 64.
+	// so that a call may have to wait. Half as many are opened at once; a store
+	// that takes longer than a second keeps no other from being opened, and as
+	// many such as MaxOpen are waited for. While some take the place of others,
+	// up to twice as many are open for a moment: plan connections and files for
+	// that. Default 64.
 	MaxOpen int
 
 	// OpenTimeout bounds the opening of one store, whoever waits for it. A
@@ -271,7 +273,7 @@ func (r *Router) pageOf(ctx context.Context, store envelope.KeyStore, name strin
 	for len(page) < limit {
 		some, err := store.Page(ctx, f, after, limit)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("sqlstore: listing the keys of the store %.80q: %w", name, err)
 		}
 		for _, rec := range some {
 			// One whose scope is routed nowhere is listed, to be seen.

@@ -25,8 +25,9 @@ type shelf struct {
 	refused  map[string]*refusal // stores that could not be opened when that was tried last
 	idle     list.List           // of books nobody uses; the front was used last
 	opened   int                 // stores that are open
-	opening  int                 // stores that are being opened
-	retrying int                 // of those, the ones that could not be opened last time
+	opening  int                 // stores that are being opened, for no longer than openPatience
+	late     int                 // stores that are being opened for longer
+	retrying int                 // of both, the ones that could not be opened last time
 	closing  int                 // stores that are being closed
 	changed  chan struct{}       // closed when a book becomes idle or a place free
 	closed   bool
@@ -44,10 +45,15 @@ const (
 	firstPause   = time.Second // after a failed opening; doubled by each one that follows
 	longestPause = 30 * time.Second
 	forgetAfter  = 10 * time.Minute // a refusal that nobody asked about
+
+	// openPatience is how long a store that is being opened keeps others from
+	// being opened. Most are open by then, and one that hangs must not have the
+	// others wait for its timeout.
+	openPatience = time.Second
 )
 
-// atOnce is how many stores are opened at once, and how many of them may be ones
-// that could not be opened last time.
+// atOnce is how many stores are opened at once within openPatience, and how many
+// stores that could not be opened last time are at all.
 func (s *shelf) atOnce() (all, again int) { return max(1, s.max/2), max(1, s.max/8) }
 
 // A book is a store on the shelf.
@@ -58,6 +64,7 @@ type book struct {
 	err   error
 	users int
 	again bool          // it could not be opened last time
+	late  bool          // its opening takes longer than openPatience
 	place *list.Element // among the idle
 }
 
@@ -134,7 +141,8 @@ func (s *shelf) take(ctx context.Context, name string) (*book, error) {
 	}
 }
 
-// full says why no store can be opened now, or nothing.
+// full says why no store can be opened now, or nothing. Those that are late take no
+// place: they may never be open.
 func (s *shelf) full(again bool) string {
 	all, retries := s.atOnce()
 	switch {
@@ -148,22 +156,52 @@ func (s *shelf) full(again bool) string {
 	return ""
 }
 
+// errHangs is why an opening is given up before its timeout.
+var errHangs = fmt.Errorf("no answer within %v, and as many others as may be open (RouterOptions.MaxOpen) are waited for: %w", openPatience, context.DeadlineExceeded)
+
+// hangs has an opening that takes long go on beside the others. Of too many such
+// it is given up, to be tried again.
+func (s *shelf) hangs(b *book, giveUp context.CancelCauseFunc) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if b.store != nil || b.err != nil {
+		return
+	}
+	b.late = true
+	s.opening--
+	s.late++
+	if s.late > s.max {
+		giveUp(errHangs)
+	}
+	s.notify()
+}
+
 // fetch opens a book's store.
 func (s *shelf) fetch(ctx context.Context, b *book) {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
+	ctx, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
+	defer time.AfterFunc(openPatience, func() { s.hangs(b, giveUp) }).Stop()
 	var store envelope.KeyStore
 	err := caught(func() (err error) {
 		store, err = s.open(ctx, b.name)
 		return err
 	})
-	if err == nil && store == nil {
+	switch {
+	case err == nil && store == nil:
 		err = errors.New("the function opened none")
+	case err != nil && context.Cause(ctx) == errHangs: //nolint:errorlint // the very one
+		err = errHangs
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b.store, b.err = store, err
-	s.opening--
+	if b.late {
+		s.late--
+	} else {
+		s.opening--
+	}
 	if b.again {
 		s.retrying--
 	}
@@ -265,7 +303,7 @@ func (s *shelf) close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
-	for s.opened+s.opening+s.closing > 0 {
+	for s.opened+s.opening+s.late+s.closing > 0 {
 		if b := s.idle.Back(); b != nil {
 			s.discard(b.Value.(*book))
 			continue

@@ -22,7 +22,7 @@ var (
 type Store struct {
 	names
 	db       *sql.DB
-	replica  *sql.DB
+	replica  *replica // nil: there is none
 	closeDB  bool
 	query    statements
 	retryFor time.Duration
@@ -65,7 +65,10 @@ func newStore(db *sql.DB, dialect Dialect, opts *Options) (*Store, error) {
 	if opts != nil {
 		o = *opts
 	}
-	s := &Store{db: db, replica: o.Replica, closeDB: o.CloseDB, retryFor: retryFor}
+	s := &Store{db: db, closeDB: o.CloseDB, retryFor: retryFor}
+	if o.Replica != nil {
+		s.replica = &replica{db: o.Replica}
+	}
 	if db == nil {
 		return s, errors.New("sqlstore: the database is nil")
 	}
@@ -84,10 +87,11 @@ func (s *Store) Close() error {
 		return nil
 	}
 	var err error
-	for _, db := range []*sql.DB{s.replica, s.db} {
-		if db != nil {
-			err = errors.Join(err, db.Close())
-		}
+	if s.replica != nil {
+		err = s.replica.db.Close()
+	}
+	if s.db != nil {
+		err = errors.Join(err, s.db.Close())
 	}
 	return err
 }
@@ -130,27 +134,6 @@ func (s *Store) Get(ctx context.Context, scope envelope.Scope, purpose envelope.
 		return envelope.Record{}, envelope.ErrKeyNotFound
 	}
 	return s.one(ctx, s.db, operation{"Get", p.name(id)}, s.query.get, p.key(id))
-}
-
-// replicaPatience bounds a read of the replica. It has no more than a third of the
-// time that the caller gives, so that the primary can still answer.
-const replicaPatience = time.Second
-
-// GetForOpening implements [envelope.ReplicaReader]: see Options.Replica.
-func (s *Store) GetForOpening(ctx context.Context, scope envelope.Scope, purpose envelope.Purpose, id envelope.KeyID) (envelope.Record, error) {
-	if p := placeOf(scope, purpose); s.replica != nil && ctx.Err() == nil && p.check() == nil {
-		patience := replicaPatience
-		if deadline, ok := ctx.Deadline(); ok {
-			patience = min(patience, time.Until(deadline)/3)
-		}
-		brief, cancel := context.WithTimeout(ctx, patience)
-		rec, err := s.one(brief, s.replica, operation{"GetForOpening", p.name(id)}, s.query.get, p.key(id))
-		cancel()
-		if err == nil && (rec.State == envelope.StateActive || rec.State == envelope.StateRetired) || over(ctx) != nil {
-			return rec, err
-		}
-	}
-	return s.Get(ctx, scope, purpose, id)
 }
 
 // one reads a record, or answers ErrKeyNotFound.

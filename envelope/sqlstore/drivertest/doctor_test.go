@@ -242,5 +242,11 @@ func TestDoctorOfAReplica(t *testing.T) {
 		report := c.Doctor(t.Context(), nil)
 		require.NoError(t, report.Err())
 		require.NotEmpty(t, aboutStore(t, report, "TLS of the replica").Found)
+		require.Contains(t, aboutStore(t, report, "replica").Found, "it answered within ")
+
+		require.NoError(t, replica.Close())
+		report = c.Doctor(t.Context(), nil)
+		require.NoError(t, report.Err(), "a service can start without it")
+		require.Equal(t, kmsprovider.StatusWarning, aboutStore(t, report, "replica").Status)
 	})
 }

@@ -75,7 +75,8 @@ func stuckBefore(t *testing.T, server string, stuck *atomic.Bool) string {
 	return l.Addr().String()
 }
 
-// A replica that takes queries and never answers costs a read a second.
+// A replica that takes queries and never answers costs one read a second, and those
+// after it nothing, until it is asked again.
 func TestReplicaThatHangs(t *testing.T) {
 	everywhere(t, func(t *testing.T, d database) {
 		if d.dialect == sqlstore.SQLite { // it is a file
@@ -104,6 +105,14 @@ func TestReplicaThatHangs(t *testing.T) {
 			began := time.Now()
 			require.Equal(t, made("acme", 1).RootKey, get())
 			require.InDelta(t, 3, time.Since(began).Seconds(), 2.5)
+			for began = time.Now(); time.Since(began) < 3*time.Second; time.Sleep(100 * time.Millisecond) {
+				asked := time.Now()
+				require.Equal(t, made("acme", 1).RootKey, get())
+				require.Less(t, time.Since(asked), time.Second, "it waited for the replica")
+			}
+			time.Sleep(time.Until(began.Add(6 * time.Second)))
 		}
+		stuck.Store(false)
+		require.Eventually(t, func() bool { return get() == rec.RootKey }, time.Minute, time.Second, "it is back")
 	})
 }
