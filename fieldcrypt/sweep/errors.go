@@ -67,6 +67,9 @@ func passes(err error) bool {
 	return false
 }
 
+// statementLimits are the servers' settings that end a statement.
+const statementLimits = "statement_timeout, max_statement_time"
+
 // told puts a sentinel before an error of the database, where there is one for
 // it.
 func told(err error) error {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"time"
+
+	"github.com/fieldcrypt/fieldcrypt-go/internal/sqlerr"
 )
 
 // tellEvery is how often the callback is told.
@@ -114,6 +116,9 @@ func (r *run) patiently(ctx context.Context, what string, do func() error) error
 			since = time.Now()
 		}
 		if time.Since(since)+pause > r.Sweeper.opts.Patience {
+			if sqlerr.Ended(err) {
+				return fmt.Errorf("%w: %s ended the statement each time for %v, since it takes longer than the server lets one (%s), or somebody cancelled it: raise the limit for the sweep's role, or set a smaller Options.RangeRows: %w", ErrOutage, what, time.Since(since).Round(time.Millisecond), statementLimits, err)
+			}
 			return fmt.Errorf("%w: %s was away for %v: %w", ErrOutage, what, time.Since(since).Round(time.Millisecond), err)
 		}
 		if pause > time.Second {

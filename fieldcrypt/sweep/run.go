@@ -18,6 +18,7 @@ import (
 	"github.com/fieldcrypt/fieldcrypt-go/fieldcrypt"
 	"github.com/fieldcrypt/fieldcrypt-go/fieldcrypt/sweep/internal/hooks"
 	"github.com/fieldcrypt/fieldcrypt-go/internal/sqlconn"
+	"github.com/fieldcrypt/fieldcrypt-go/internal/sqlerr"
 )
 
 // JobOptions are about one job. The zero value of each field means its default.
@@ -246,14 +247,14 @@ func (r *run) open(ctx context.Context) error {
 const countedUpTo = 200_000
 
 // estimate returns about how many rows the job has to look at; 0 if that would
-// take long to find out.
+// take long to find out, or longer than the server lets a statement.
 func (r *run) estimate(ctx context.Context) (int64, error) {
 	where, args := r.reader.where(bound{})
 	query := fmt.Sprintf("SELECT count(*) FROM (SELECT 1 AS one FROM %s%s LIMIT %d) AS some_rows", r.reader.from, where, countedUpTo+1)
 	var n int64
 	err := sqlconn.Each(ctx, r.db, bind(r.dialect, query), args, func(scan func(...any) error) error { return scan(&n) })
 	switch {
-	case err != nil || n <= countedUpTo:
+	case err == nil && n <= countedUpTo, err != nil && !sqlerr.Ended(err):
 		return n, err
 	case where != "":
 		return 0, nil

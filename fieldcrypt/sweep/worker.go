@@ -12,6 +12,7 @@ import (
 
 	"github.com/fieldcrypt/fieldcrypt-go/fieldcrypt"
 	"github.com/fieldcrypt/fieldcrypt-go/internal/sqlconn"
+	"github.com/fieldcrypt/fieldcrypt-go/internal/sqlerr"
 )
 
 // How often a worker that has to wait for others looks again.
@@ -82,7 +83,7 @@ type batch struct {
 	failed  map[string]bool
 	reasons []Failure
 	last    key
-	locked  map[string]bool // rows that others held a lock on, at the last attempt
+	kept    map[string]outcome // what kept rows from being written at the last attempt, where it wasn't another's change
 }
 
 // unit sweeps one key range. While one batch is being written the next is read
@@ -135,6 +136,9 @@ func (r *run) read(ctx context.Context, at bound, limit int) (*batch, bool, erro
 	r.hooks.Step("read")
 	err := r.patiently(ctx, "the database", func() (err error) {
 		b.records, more, err = r.reader.page(ctx, r.db, at, limit)
+		if sqlerr.Ended(err) {
+			limit = max(1, limit/2)
+		}
 		return err
 	})
 	if err != nil || len(b.records) == 0 {
@@ -253,8 +257,11 @@ func (r *run) settle(ctx context.Context, u *unit, b *batch, size *atomic.Int64)
 		if attempt > r.Sweeper.opts.Attempts {
 			for _, c := range changes {
 				what := "others changed it each time that it was read, %d times: run the sweep again"
-				if b.locked[c.key.name()] {
+				switch b.kept[c.key.name()] {
+				case outcomeLocked:
 					what = "others hold a lock on it, and it was tried %d times: end their transaction, and run the sweep again"
+				case outcomeEnded:
+					what = "the database ended the statement that writes it alone, %d times: it takes longer than the server lets one (" + statementLimits + "), or somebody cancelled it; look for a trigger that is slow, or raise the limit for the sweep's role, and run the sweep again"
 				}
 				b.fail(c.record, "", fmt.Sprintf(what, attempt-1))
 			}
@@ -304,7 +311,7 @@ func (r *run) settle(ctx context.Context, u *unit, b *batch, size *atomic.Int64)
 // changed.
 func (r *run) sort(ctx context.Context, b *batch, changes []*change, done *result, written *int64) (again []*record, err error) {
 	var lost []key
-	b.locked = map[string]bool{}
+	b.kept = map[string]outcome{}
 	for i, o := range done.outcomes {
 		c := changes[i]
 		switch o {
@@ -314,8 +321,8 @@ func (r *run) sort(ctx context.Context, b *batch, changes []*change, done *resul
 			b.fail(c.record, "", "the database held something else than what was written, as where a trigger changes the row or a column is too narrow: it was taken back; change the trigger, or widen the column")
 		case outcomeRefused:
 			b.fail(c.record, "", "the database refused what was written ("+done.codes[i]+"): look at the column's type, size and constraints")
-		case outcomeLocked:
-			b.locked[c.key.name()] = true
+		case outcomeLocked, outcomeEnded:
+			b.kept[c.key.name()] = o
 			lost = append(lost, c.key)
 		default:
 			lost = append(lost, c.key)
