@@ -60,6 +60,9 @@ func isOutage(err error) bool {
 // passes reports an error of the database after which the same may be tried
 // again.
 func passes(err error) bool {
+	if errors.Is(err, errSilent) {
+		return true
+	}
 	switch sqlerr.Of(err) {
 	case sqlerr.Again, sqlerr.Stale, sqlerr.Unreachable:
 		return true

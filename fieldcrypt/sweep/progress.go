@@ -18,7 +18,11 @@ const tellEvery = time.Second
 func (r *run) watch(ctx context.Context, cancel context.CancelCauseFunc) {
 	every := min(time.Second, r.Sweeper.opts.Lease/3)
 	for sleep(ctx, every) {
-		state, err := r.queue.renew(ctx)
+		var state jobState
+		err := r.within(ctx, every, func(ctx context.Context) (err error) { // other processes wait no longer than the lease
+			state, err = r.queue.renew(ctx)
+			return err
+		})
 		switch {
 		case errors.Is(err, ErrAbandoned):
 			cancel(ErrAbandoned)
@@ -27,7 +31,12 @@ func (r *run) watch(ctx context.Context, cancel context.CancelCauseFunc) {
 			continue
 		}
 		r.paused(state == jobPaused)
-		if report, err := r.report(ctx, r.queue.job); err == nil {
+		var report *Report
+		err = r.within(ctx, every, func(ctx context.Context) (err error) {
+			report, err = r.report(ctx, r.queue.job)
+			return err
+		})
+		if err == nil {
 			r.mu.Lock()
 			p := &r.progress
 			p.Rows, p.Changed, p.Failed = max(p.Rows, report.Rows), max(p.Changed, report.Changed), max(p.Failed, report.Failed)
@@ -130,6 +139,14 @@ func (r *run) patiently(ctx context.Context, what string, do func() error) error
 		pause = min(2*pause, longestPause)
 	}
 }
+
+// asking has the database do something, with patience. What it does has to be short
+// enough to begin again when there was no answer.
+func (r *run) asking(ctx context.Context, do func(ctx context.Context) error) error {
+	return r.patiently(ctx, theDatabase, func() error { return r.within(ctx, r.Sweeper.opts.AnswerTime, do) })
+}
+
+const theDatabase = "the database"
 
 func (r *run) waiting(what string) {
 	r.mu.Lock()

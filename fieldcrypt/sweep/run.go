@@ -135,7 +135,7 @@ func (s *Sweeper) prepare(ctx context.Context, table *Table, op Operation, opts 
 		r.limiter = rate.NewLimiter(rate.Limit(o.RowsPerSecond), max(1, int(o.RowsPerSecond/10)))
 	}
 	var t *target
-	err = r.patiently(ctx, "the database", func() (err error) {
+	err = r.asking(ctx, func(ctx context.Context) (err error) {
 		if err := s.identify(ctx); err != nil {
 			return err
 		}
@@ -170,8 +170,15 @@ func (r *run) all(ctx context.Context) (*Report, error) {
 	if err := r.open(ctx); err != nil {
 		return nil, r.fail(err)
 	}
-	if report, err := r.report(ctx, r.queue.job); err == nil {
-		r.atStart = report.Rows
+	err := r.asking(ctx, func(ctx context.Context) error {
+		report, err := r.report(ctx, r.queue.job)
+		if err == nil {
+			r.atStart = report.Rows
+		}
+		return err
+	})
+	if err != nil {
+		return nil, r.fail(err)
 	}
 	working, cancel := context.WithCancelCause(ctx)
 	watched := make(chan struct{})
@@ -180,16 +187,16 @@ func (r *run) all(ctx context.Context) (*Report, error) {
 		r.watch(working, cancel)
 	}()
 	var g errgroup.Group
-	for range r.opts.Workers {
+	for n := range r.opts.Workers {
 		g.Go(func() error {
-			err := r.worker(working)
+			err := r.worker(working, fmt.Sprintf("%s-%d", r.queue.run, n))
 			if err != nil {
 				cancel(err) // the others end, too
 			}
 			return err
 		})
 	}
-	err := g.Wait()
+	err = g.Wait()
 	if cause := context.Cause(working); cause != nil && ctx.Err() == nil {
 		err = cause
 	}
@@ -199,12 +206,12 @@ func (r *run) all(ctx context.Context) (*Report, error) {
 	if err != nil {
 		ending, stop := context.WithTimeout(after, 5*time.Second)
 		defer stop()
-		_ = r.queue.release(ending) // else the leases end by themselves
+		_ = r.queue.release(ending, r.queue.run+"-%") // else the leases end by themselves
 		report, _ := r.Last(ending, *r.reader.Table)
 		return report, r.fail(err)
 	}
 	var report *Report
-	err = r.patiently(ctx, "the database", func() (err error) {
+	err = r.asking(ctx, func(ctx context.Context) (err error) {
 		report, err = r.Last(ctx, *r.reader.Table)
 		return err
 	})
@@ -220,15 +227,15 @@ func (r *run) all(ctx context.Context) (*Report, error) {
 
 // open makes the sweeper's tables and the job.
 func (r *run) open(ctx context.Context) error {
+	if err := r.asking(ctx, r.makeTables); err != nil {
+		return err
+	}
+	total, err := r.estimate(ctx)
+	if err != nil {
+		return err
+	}
 	var j *job
-	err := r.patiently(ctx, "the database", func() error {
-		if err := r.makeTables(ctx); err != nil {
-			return err
-		}
-		total, err := r.estimate(ctx)
-		if err != nil {
-			return err
-		}
+	err = r.asking(ctx, func(ctx context.Context) (err error) {
 		j, err = r.begin(ctx, job{
 			table: shortened(r.reader.label, 255), name: r.opts.Name, op: r.op.name, what: r.what(), shape: r.reader.shape, estimate: total,
 			by: shortened(r.opts.Reason.By, 255), why: shortened(r.opts.Reason.Why, 1024),
@@ -238,7 +245,7 @@ func (r *run) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.queue = &queue{Sweeper: r.Sweeper, reader: r.reader, job: j, holder: rand.Text()}
+	r.queue = &queue{Sweeper: r.Sweeper, reader: r.reader, job: j, run: rand.Text()}
 	r.progress.Total = j.estimate
 	return nil
 }
@@ -252,9 +259,16 @@ func (r *run) estimate(ctx context.Context) (int64, error) {
 	where, args := r.reader.where(bound{})
 	query := fmt.Sprintf("SELECT count(*) FROM (SELECT 1 AS one FROM %s%s LIMIT %d) AS some_rows", r.reader.from, where, countedUpTo+1)
 	var n int64
-	err := sqlconn.Each(ctx, r.db, bind(r.dialect, query), args, func(scan func(...any) error) error { return scan(&n) })
+	var unknown bool
+	err := r.asking(ctx, func(ctx context.Context) error {
+		err := sqlconn.Each(ctx, r.db, bind(r.dialect, query), args, func(scan func(...any) error) error { return scan(&n) })
+		if unknown = sqlerr.Ended(err) || errors.Is(ctx.Err(), context.DeadlineExceeded); unknown {
+			return nil
+		}
+		return err
+	})
 	switch {
-	case err == nil && n <= countedUpTo, err != nil && !sqlerr.Ended(err):
+	case err != nil, !unknown && n <= countedUpTo:
 		return n, err
 	case where != "":
 		return 0, nil

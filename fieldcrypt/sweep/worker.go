@@ -21,15 +21,16 @@ const (
 	pollLast  = 250 * time.Millisecond
 )
 
-// worker takes one key range after the other, until the job is done.
-func (r *run) worker(ctx context.Context) error {
+// worker takes one key range after the other, until the job is done. Its holder is
+// no other's.
+func (r *run) worker(ctx context.Context, holder string) error {
 	size := new(atomic.Int64) // rows in a batch; grows from here
 	size.Store(int64(min(firstBatch, r.Sweeper.opts.MaxBatch)))
 	for poll := pollFirst; ; {
 		var u *unit
 		r.hooks.Step("take")
-		err := r.patiently(ctx, "the database", func() (err error) {
-			u, err = r.queue.take(ctx)
+		err := r.asking(ctx, func(ctx context.Context) (err error) {
+			u, err = r.queue.take(ctx, holder)
 			return err
 		})
 		switch {
@@ -58,7 +59,7 @@ func (r *run) worker(ctx context.Context) error {
 		case errors.Is(err, errLost): // somebody else goes on with it
 			continue
 		case errors.Is(err, errPaused):
-			if err := r.patiently(ctx, "the database", func() error { return r.queue.release(ctx) }); err != nil {
+			if err := r.asking(ctx, func(ctx context.Context) error { return r.queue.release(ctx, holder) }); err != nil {
 				return err
 			}
 			continue
@@ -66,7 +67,7 @@ func (r *run) worker(ctx context.Context) error {
 			return err
 		}
 		r.hooks.Step("finish")
-		err = r.patiently(ctx, "the database", func() error { return r.queue.finish(ctx, u) })
+		err = r.asking(ctx, func(ctx context.Context) error { return r.queue.finish(ctx, u) })
 		if err != nil && !errors.Is(err, errLost) {
 			return err
 		}
@@ -134,7 +135,7 @@ func (r *run) read(ctx context.Context, at bound, limit int) (*batch, bool, erro
 	b := &batch{failed: map[string]bool{}}
 	var more bool
 	r.hooks.Step("read")
-	err := r.patiently(ctx, "the database", func() (err error) {
+	err := r.asking(ctx, func(ctx context.Context) (err error) {
 		b.records, more, err = r.reader.page(ctx, r.db, at, limit)
 		if sqlerr.Ended(err) {
 			limit = max(1, limit/2)
@@ -236,7 +237,7 @@ func (b *batch) fail(rec *record, column, reason string) {
 // settle writes a batch, tries again what others changed at the same time, and
 // moves the unit's cursor behind it.
 func (r *run) settle(ctx context.Context, u *unit, b *batch, size *atomic.Int64) error {
-	w := &writer{reader: r.reader, db: r.db, hooks: r.hooks}
+	w := &writer{Sweeper: r.Sweeper, reader: r.reader, hooks: r.hooks}
 	written := int64(0)
 	saved := false
 	made := func() step {
@@ -269,7 +270,7 @@ func (r *run) settle(ctx context.Context, u *unit, b *batch, size *atomic.Int64)
 		}
 		var done result
 		began := time.Now()
-		err := r.patiently(ctx, "the database", func() (err error) {
+		err := r.patiently(ctx, theDatabase, func() (err error) {
 			done, err = w.write(ctx, changes, func(ctx context.Context, q sqlconn.Querier) error {
 				st := made()
 				st.changed += int64(len(changes))
@@ -297,7 +298,7 @@ func (r *run) settle(ctx context.Context, u *unit, b *batch, size *atomic.Int64)
 	st := made()
 	if !saved {
 		r.hooks.Step("cursor")
-		err := r.patiently(ctx, "the database", func() error { return r.queue.save(ctx, r.db, u, st) })
+		err := r.asking(ctx, func(ctx context.Context) error { return r.queue.save(ctx, r.db, u, st) })
 		if err != nil {
 			return err
 		}
@@ -331,7 +332,7 @@ func (r *run) sort(ctx context.Context, b *batch, changes []*change, done *resul
 	if len(lost) == 0 {
 		return nil, nil
 	}
-	err = r.patiently(ctx, "the database", func() error {
+	err = r.asking(ctx, func(ctx context.Context) error {
 		now, err := r.reader.many(ctx, r.db, lost)
 		again = again[:0]
 		for _, rec := range now { // those that aren't there were deleted

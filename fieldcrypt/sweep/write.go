@@ -2,7 +2,6 @@ package sweep
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"reflect"
@@ -40,8 +39,8 @@ const (
 // A writer writes changes into a table, each only where its row is as it was
 // read.
 type writer struct {
+	*Sweeper
 	*reader
-	db    *sql.DB
 	hooks hooks.Hooks
 	wait  time.Duration // of the transaction's statements, for a lock
 }
@@ -64,7 +63,7 @@ var errAltered = errors.New("a row isn't what was written")
 func (w *writer) write(ctx context.Context, changes []*change, save func(ctx context.Context, q sqlconn.Querier) error) (result, error) {
 	out := result{outcomes: make([]outcome, len(changes))}
 	w.hooks.Step("begin")
-	err := w.transact(ctx, lockWait, func(q sqlconn.Querier) error {
+	err := w.transact(ctx, lockWait, func(ctx context.Context, q sqlconn.Querier) error {
 		if err := w.batch(ctx, q, changes, out.outcomes); err != nil {
 			return err
 		}
@@ -96,7 +95,7 @@ func (w *writer) write(ctx context.Context, changes []*change, save func(ctx con
 	out.codes = map[int]string{}
 	for i := range changes {
 		out.outcomes[i] = outcomeUnknown
-		err := w.transact(ctx, rowLockWait, func(q sqlconn.Querier) error {
+		err := w.transact(ctx, rowLockWait, func(ctx context.Context, q sqlconn.Querier) error {
 			return w.single(ctx, q, changes[i], &out.outcomes[i])
 		})
 		switch {

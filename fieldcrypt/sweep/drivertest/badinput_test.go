@@ -97,6 +97,7 @@ func TestRefusedOptions(t *testing.T) {
 		"Options.MaxBatch is 9999":                   {MaxBatch: 9999},
 		"Options.Lease is 1ms":                       {Lease: time.Millisecond},
 		"Options.BatchTime is 1ns":                   {BatchTime: 1},
+		"Options.AnswerTime is 1s":                   {AnswerTime: time.Second},
 		"Options.Attempts is -1":                     {Attempts: -1},
 		"Options.Schema is \"x\", but SQLite has no": {Schema: "x"},
 	} {
