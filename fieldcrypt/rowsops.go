@@ -110,7 +110,8 @@ func (r *Rows) require(w *rowWork, class string) {
 // Rebind gives each envelope that was bound to another place one for its row's.
 // Was is asked where the cell's envelope was bound, with the index of the row in
 // the batch and the place where it belongs now; the scope of what it returns may
-// be another tenant's. What opens at its place already stays as it is.
+// be another tenant's. Deterministic fields are bound to no record, whichever it
+// tells. What opens at its place already stays as it is.
 func (r *Rows) Rebind(ctx context.Context, batch []Row, was func(row int, now envelope.Binding) (envelope.Binding, error), opts RowOptions) error {
 	if err := r.begin(ctx, "Rebind", batch); err != nil {
 		return err
@@ -123,6 +124,9 @@ func (r *Rows) Rebind(ctx context.Context, batch []Row, was func(row int, now en
 		var err error
 		if places[i], err = was(p.row, p.at); err != nil {
 			p.fail(err)
+		}
+		if p.field.deterministic {
+			places[i].Record, places[i].Unbound = "", true
 		}
 	}
 	moved := r.openAt(ctx, due, places)
