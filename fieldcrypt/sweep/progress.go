@@ -50,6 +50,11 @@ func (r *run) paused(paused bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.progress.Paused != paused {
+		if paused {
+			r.pausedAt = time.Now()
+		} else {
+			r.idle += time.Since(r.pausedAt)
+		}
 		r.progress.Paused, r.told = paused, time.Time{}
 		r.tell()
 	}
@@ -92,7 +97,11 @@ func (r *run) tell() {
 	p := r.progress
 	p.Elapsed = now.Sub(r.began)
 	if here := p.Rows - r.atStart; here > 0 && p.Total > p.Rows && !p.Finished {
-		p.Left = time.Duration(float64(p.Elapsed) * float64(p.Total-p.Rows) / float64(here))
+		worked := p.Elapsed - r.idle
+		if p.Paused {
+			worked -= now.Sub(r.pausedAt)
+		}
+		p.Left = time.Duration(float64(worked) * float64(p.Total-p.Rows) / float64(here))
 	}
 	if !p.Finished {
 		p.Workers = int(r.active.Load())

@@ -87,6 +87,8 @@ type run struct {
 	mu       sync.Mutex
 	progress Progress
 	told     time.Time
+	pausedAt time.Time     // where it is
+	idle     time.Duration // of pauses that are over
 }
 
 // Run does the operation with all rows of the table, or goes on with the job

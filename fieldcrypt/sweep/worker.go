@@ -281,7 +281,9 @@ func (r *run) settle(ctx context.Context, u *unit, b *batch, size *atomic.Int64)
 		if err != nil {
 			return err
 		}
-		r.adapt(size, len(changes), time.Since(began))
+		if attempt == 1 { // later ones are of rows that others hold or change
+			r.adapt(size, len(changes), time.Since(began))
+		}
 		saved = done.saved
 		again, err := r.sort(ctx, b, changes, &done, &written)
 		if err != nil {
@@ -349,7 +351,7 @@ func (r *run) adapt(size *atomic.Int64, n int, took time.Duration) {
 	now := size.Load()
 	switch limit := r.Sweeper.opts.BatchTime; {
 	case took > limit:
-		size.Store(max(1, now/2))
+		size.Store(max(1, min(now, int64(n)/2))) // those that were read before are as large as this one
 	case took < limit/4 && int64(n) >= now/2:
 		size.Store(min(int64(r.Sweeper.opts.MaxBatch), now*2))
 	}
