@@ -201,6 +201,8 @@ func idMember(id any) (string, error) {
 	return "", errors.New("is zero: " + setIDFirst)
 }
 
+const nothingThere = "there is nothing at its path %s, and the schema requires it"
+
 const setIDFirst = "set it (or select it) first, or, if the database makes it on insert, declare the module unbound"
 
 // gatherPlain notes what Encrypt has to do with one field of a record.
@@ -227,7 +229,7 @@ func (m *Maps) gatherPlain(w *work, docs *documents, i, row int, record map[stri
 	case errors.Is(err, errPath):
 		return m.failed(row, f.label, fmt.Errorf("%w (path %s)", err, m.module.paths[i]))
 	case err == nil && m.module.needed[i] && !found:
-		return m.failed(row, f.label, fmt.Errorf("there is nothing at its path %s, and the schema requires it: set it, also to nil, or correct the path", m.module.paths[i]))
+		return m.failed(row, f.label, fmt.Errorf(nothingThere+": set it, also to nil, or correct the path", m.module.paths[i]))
 	}
 	return err
 }

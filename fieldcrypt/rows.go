@@ -77,6 +77,7 @@ type rowColumn struct {
 	RowColumn
 	fields []*marked // one, or those inside a document
 	paths  []path    // of fields inside a document, from its top
+	needed []bool    // which of these the schema requires
 	custom *marked   // of a Fields map
 }
 
@@ -143,7 +144,7 @@ func (m *Maps) Rows() *Rows {
 			rows.columns = append(rows.columns, rowColumn{RowColumn: RowColumn{Name: name, Text: true, JSON: true}})
 		}
 		c := &rows.columns[at]
-		c.Fields, c.fields, c.paths = append(c.Fields, f.label), append(c.fields, f), append(c.paths, where[1:])
+		c.Fields, c.fields, c.paths, c.needed = append(c.Fields, f.label), append(c.fields, f), append(c.paths, where[1:]), append(c.needed, m.module.needed[i])
 	}
 	return rows
 }

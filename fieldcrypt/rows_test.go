@@ -335,6 +335,52 @@ func TestRowsDocuments(t *testing.T) {
 	}
 }
 
+// What the schema requires is required of rows as it is of records.
+func TestRowsRequired(t *testing.T) {
+	crypt := fieldcrypttest.NewWithStore(t)
+	schema := &fieldcrypt.Schema{Version: 1, Modules: []fieldcrypt.Module{{Name: "Contacts", ID: []string{"id"}, Tenant: "tenant", Fields: []fieldcrypt.SchemaField{
+		{Name: "city", Type: "string", Path: "details.address.city", Required: true},
+		{Name: "iban", Type: "string", Path: "details.iban", Required: true, Class: "billing"},
+		{Name: "note", Type: "string", Path: "details.note"},
+	}}}}
+	m, err := fieldcrypt.ForMaps(crypt, schema, "Contacts")
+	require.NoError(t, err)
+	for document, want := range map[string]string{
+		`{"address":{"city":"Paris"},"iban":"x"}`:                "",
+		`{"address":{"city":null},"iban":null}`:                  "",
+		`{"address":{"town":"Paris"},"iban":"x","note":"later"}`: "field Contacts.city: there is nothing at its path details.address.city, and the schema requires it: set it in the document, also to null, or correct the path",
+		`{"address":null,"iban":"x"}`:                            "nothing at its path details.address.city",
+		`{"address":{"city":"Paris"}}`:                           "field Contacts.iban: there is nothing at its path details.iban",
+		`{}`:                                                     "nothing at its path details.address.city",
+	} {
+		for _, dry := range []bool{false, true} {
+			cell := func(class string) fieldcrypt.RowCell {
+				batch := []fieldcrypt.Row{{ID: []any{int64(5)}, Tenant: "acme", Cells: []fieldcrypt.RowCell{{Old: document}}}}
+				require.NoError(t, m.Rows().Encrypt(t.Context(), batch, fieldcrypt.RowOptions{Class: class, Dry: dry}))
+				return batch[0].Cells[0]
+			}
+			got := cell("")
+			recordErr := m.Encrypt(t.Context(), map[string]any{"id": 5, "tenant": "acme", "details": document})
+			if want == "" {
+				require.NoError(t, got.Err, document)
+				require.NoError(t, recordErr, document)
+				continue
+			}
+			require.ErrorContains(t, got.Err, want, document)
+			require.False(t, got.Changed, document)
+			require.NotContains(t, got.Err.Error(), "Paris")
+			require.ErrorContains(t, recordErr, "and the schema requires it", document)
+			if strings.Contains(want, "iban") { // which is another class's
+				require.NoError(t, cell("default").Err)
+				require.ErrorContains(t, cell("billing").Err, want)
+			}
+		}
+	}
+	batch := []fieldcrypt.Row{{ID: []any{int64(5)}, Tenant: "acme", Cells: []fieldcrypt.RowCell{{}}}}
+	require.NoError(t, m.Rows().Encrypt(t.Context(), batch, fieldcrypt.RowOptions{}))
+	require.NoError(t, batch[0].Cells[0].Err, "NULL stays NULL")
+}
+
 // Plaintext columns apart: read by Encrypt, written by DecryptToPlaintext.
 func TestRowsApart(t *testing.T) {
 	_, rows := rowsOf[rowed](t)

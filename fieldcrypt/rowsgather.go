@@ -174,7 +174,11 @@ func (r *Rows) gatherCell(w *rowWork, row int, at *rowPlace, column *rowColumn, 
 		return
 	}
 	for i, m := range column.fields {
-		err := column.paths[i].visit(tree, func(s slot) error { part(m, m.name, s); return nil })
+		found := false
+		err := column.paths[i].visit(tree, func(s slot) error { found = true; part(m, m.name, s); return nil })
+		if !found && column.needed[i] {
+			box.lacks = append(box.lacks, i)
+		}
 		if err != nil {
 			box.fail(fmt.Errorf("%w (path %s inside column %s)", err, column.paths[i], column.Name))
 			return

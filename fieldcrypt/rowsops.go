@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -59,15 +60,17 @@ func (r *Rows) Verify(ctx context.Context, batch []Row, opts RowOptions) error {
 // Encrypt gives each plaintext an envelope. It is for tables that were filled
 // before there was one: nowhere else does this package take what isn't an
 // envelope for a value. What begins as an envelope does is never sealed: it has
-// to open, and then stays as it is. Nulls stay null. Where [Row.Plain] has a
-// cell, plaintext is taken from there, into a cell that is NULL, and so is an
-// envelope that opens.
+// to open, and then stays as it is. Nulls stay null. A document that lacks what the
+// schema requires stays as it is, with an error. Where [Row.Plain] has a cell,
+// plaintext is taken from there, into a cell that is NULL, and so is an envelope
+// that opens.
 func (r *Rows) Encrypt(ctx context.Context, batch []Row, opts RowOptions) error {
 	if err := r.begin(ctx, "Encrypt", batch); err != nil {
 		return err
 	}
 	w := r.gather(batch, opts.Class, wantSource)
 	defer w.wipe()
+	r.require(w, opts.Class)
 	there := r.chosen(w, func(p *rowPart) bool { return p.env != nil }, opts.Class)
 	r.openParts(ctx, there)
 	due := r.chosen(w, func(p *rowPart) bool { return p.env == nil }, opts.Class)
@@ -90,10 +93,25 @@ func (r *Rows) Encrypt(ctx context.Context, batch []Row, opts RowOptions) error 
 	return ctx.Err()
 }
 
+// require refuses documents in which a required path leads to nothing, as Encrypt of
+// their records does: one that is misspelt would leave the value in the clear. What
+// is NULL has nothing in the clear.
+func (r *Rows) require(w *rowWork, class string) {
+	for _, b := range w.boxes {
+		for _, at := range b.lacks {
+			if m := b.column.fields[at]; class == "" || r.plan.classes[m.class] == class {
+				where := append(path{step(b.column.Name)}, b.column.paths[at]...)
+				b.fail(fmt.Errorf("field %s: "+nothingThere+": set it in the document, also to null, or correct the path", m.label, where))
+			}
+		}
+	}
+}
+
 // Rebind gives each envelope that was bound to another place one for its row's.
 // Was is asked where the cell's envelope was bound, with the index of the row in
 // the batch and the place where it belongs now; the scope of what it returns may
-// be another tenant's. What opens at its place already stays as it is.
+// be another tenant's. Deterministic fields are bound to no record, whichever it
+// tells. What opens at its place already stays as it is.
 func (r *Rows) Rebind(ctx context.Context, batch []Row, was func(row int, now envelope.Binding) (envelope.Binding, error), opts RowOptions) error {
 	if err := r.begin(ctx, "Rebind", batch); err != nil {
 		return err
@@ -106,6 +124,9 @@ func (r *Rows) Rebind(ctx context.Context, batch []Row, was func(row int, now en
 		var err error
 		if places[i], err = was(p.row, p.at); err != nil {
 			p.fail(err)
+		}
+		if p.field.deterministic {
+			places[i].Record, places[i].Unbound = "", true
 		}
 	}
 	moved := r.openAt(ctx, due, places)

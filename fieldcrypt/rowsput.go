@@ -15,6 +15,7 @@ type rowBox struct {
 	tree    any
 	fields  Fields // in the place of tree, see gatherFields
 	changed bool
+	lacks   []int // the column's paths that lead to nothing, though the schema requires them
 	err     error // of the first part that failed: the cell then stays as it is
 }
 

@@ -60,7 +60,8 @@ type SchemaField struct {
 	Path string `json:"path,omitempty"`
 
 	// Required refuses to encrypt a record that has no such member, not even
-	// a nil: a path that is misspelt would leave the value in the clear.
+	// a nil: a path that is misspelt would leave the value in the clear. A sweep
+	// that encrypts reports such a document, save one that is NULL.
 	Required bool `json:"required,omitempty"`
 
 	// These are what they are in a struct's tag.

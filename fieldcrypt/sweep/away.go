@@ -105,7 +105,11 @@ func (r *run) servesOthers(ctx context.Context, gone map[string]error) bool {
 		}
 	}
 	r.away.mu.Unlock()
-	records, err := r.reader.others(ctx, r.db, not, tried)
+	var records []*record
+	err := r.within(ctx, r.Sweeper.opts.AnswerTime, func(ctx context.Context) (err error) {
+		records, err = r.reader.others(ctx, r.db, not, tried)
+		return err
+	})
 	if err != nil {
 		return false
 	}

@@ -13,9 +13,9 @@ import (
 // [fieldcrypt.Records.DDL] has from the start: the CHECK that only envelopes
 // pass, for each sensitive column and blind index. It runs the statements of
 // [fieldcrypt.ColumnDef.CheckDDL], which says how long they keep writers waiting,
-// and may be run again. On PostgreSQL it waits 2 seconds for its locks, lets others
-// pass, and tries again until [Options.Patience] is over: then it ends with
-// [ErrOutage]. Call it when Coverage finds no plaintext any more: where
+// and may be run again. On PostgreSQL and MariaDB each statement waits 2 seconds for its
+// locks, lets others pass, and tries again until [Options.Patience] is over: then
+// it ends with [ErrOutage]. Call it when Coverage finds no plaintext any more: where
 // a row has some, the database's error says that the check is violated (on SQLite
 // this call's own, after a count), and on
 // PostgreSQL the check holds all the same for what is written from then on.
@@ -65,32 +65,40 @@ func (s *Sweeper) AddChecks(ctx context.Context, table Table) error {
 	return nil
 }
 
-// alter runs a statement that changes a table. On PostgreSQL it waits for its lock
-// for a short time only, since all that come after it wait too, and then lets
-// them pass, and tries again until Options.Patience is over.
+// alter runs a statement that changes a table. It waits for its lock for a short
+// time only, since all that come after it wait too, and then lets them pass, and
+// tries again until Options.Patience is over. SQLite waits as the caller's busy
+// timeout says.
 func (s *Sweeper) alter(ctx context.Context, statement string) error {
-	if s.dialect != Postgres {
-		_, err := s.db.ExecContext(ctx, statement)
-		return err
-	}
 	began := time.Now()
 	for pause := alterPause; ; pause = min(2*pause, longestPause) {
-		err := transact(ctx, s.db, s.dialect, func(q sqlconn.Querier) error {
+		err := s.alterOnce(ctx, statement)
+		switch {
+		case err == nil || ctx.Err() != nil || !sqlerr.LockTimeout(err):
+			return err
+		case time.Since(began)+pause > s.opts.Patience:
+			return fmt.Errorf("%w: others held locks on the table each time for %v, such as a transaction that was open: end it, and run this again: %w", ErrOutage, lockWait, err)
+		case !sleep(ctx, pause):
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func (s *Sweeper) alterOnce(ctx context.Context, statement string) error {
+	switch s.dialect {
+	case Postgres:
+		return transact(ctx, s.db, s.dialect, func(q sqlconn.Querier) error {
 			if err := limitLocks(ctx, q, lockWait); err != nil {
 				return err
 			}
 			_, err := q.ExecContext(ctx, statement)
 			return err
 		})
-		switch {
-		case err == nil || ctx.Err() != nil || !sqlerr.LockTimeout(err):
-			return err
-		case time.Since(began)+pause > s.opts.Patience:
-			return fmt.Errorf("%w: others held locks on the table each time for %v, such as a transaction that was open: %w", ErrOutage, lockWait, err)
-		case !sleep(ctx, pause):
-			return context.Cause(ctx)
-		}
+	case MariaDB: // its default is a day; this is the lock that any open transaction holds on the tables it has used
+		statement = fmt.Sprintf("SET STATEMENT lock_wait_timeout = %d FOR %s", lockWait/time.Second, statement)
 	}
+	_, err := s.db.ExecContext(ctx, statement)
+	return err
 }
 
 const alterPause = 500 * time.Millisecond

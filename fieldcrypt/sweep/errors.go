@@ -60,12 +60,18 @@ func isOutage(err error) bool {
 // passes reports an error of the database after which the same may be tried
 // again.
 func passes(err error) bool {
+	if errors.Is(err, errSilent) {
+		return true
+	}
 	switch sqlerr.Of(err) {
 	case sqlerr.Again, sqlerr.Stale, sqlerr.Unreachable:
 		return true
 	}
 	return false
 }
+
+// statementLimits are the servers' settings that end a statement.
+const statementLimits = "statement_timeout, max_statement_time"
 
 // told puts a sentinel before an error of the database, where there is one for
 // it.

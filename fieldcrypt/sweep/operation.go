@@ -93,7 +93,8 @@ type Rebinding struct {
 
 	// Was returns where the envelope that now belongs to a place was bound. It
 	// is called from several goroutines. Row has what is in Columns, in their
-	// order. An error is the row's.
+	// order. An error is the row's. Deterministic fields are bound to no record,
+	// whichever it tells.
 	Was func(now envelope.Binding, row []any) (envelope.Binding, error)
 
 	// Columns are further columns that Was needs to know, such as one with the

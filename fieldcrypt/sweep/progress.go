@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"time"
+
+	"github.com/fieldcrypt/fieldcrypt-go/internal/sqlerr"
 )
 
 // tellEvery is how often the callback is told.
@@ -16,7 +18,11 @@ const tellEvery = time.Second
 func (r *run) watch(ctx context.Context, cancel context.CancelCauseFunc) {
 	every := min(time.Second, r.Sweeper.opts.Lease/3)
 	for sleep(ctx, every) {
-		state, err := r.queue.renew(ctx)
+		var state jobState
+		err := r.within(ctx, every, func(ctx context.Context) (err error) { // other processes wait no longer than the lease
+			state, err = r.queue.renew(ctx)
+			return err
+		})
 		switch {
 		case errors.Is(err, ErrAbandoned):
 			cancel(ErrAbandoned)
@@ -25,7 +31,12 @@ func (r *run) watch(ctx context.Context, cancel context.CancelCauseFunc) {
 			continue
 		}
 		r.paused(state == jobPaused)
-		if report, err := r.report(ctx, r.queue.job); err == nil {
+		var report *Report
+		err = r.within(ctx, every, func(ctx context.Context) (err error) {
+			report, err = r.report(ctx, r.queue.job)
+			return err
+		})
+		if err == nil {
 			r.mu.Lock()
 			p := &r.progress
 			p.Rows, p.Changed, p.Failed = max(p.Rows, report.Rows), max(p.Changed, report.Changed), max(p.Failed, report.Failed)
@@ -39,6 +50,11 @@ func (r *run) paused(paused bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.progress.Paused != paused {
+		if paused {
+			r.pausedAt = time.Now()
+		} else {
+			r.idle += time.Since(r.pausedAt)
+		}
 		r.progress.Paused, r.told = paused, time.Time{}
 		r.tell()
 	}
@@ -81,7 +97,11 @@ func (r *run) tell() {
 	p := r.progress
 	p.Elapsed = now.Sub(r.began)
 	if here := p.Rows - r.atStart; here > 0 && p.Total > p.Rows && !p.Finished {
-		p.Left = time.Duration(float64(p.Elapsed) * float64(p.Total-p.Rows) / float64(here))
+		worked := p.Elapsed - r.idle
+		if p.Paused {
+			worked -= now.Sub(r.pausedAt)
+		}
+		p.Left = time.Duration(float64(worked) * float64(p.Total-p.Rows) / float64(here))
 	}
 	if !p.Finished {
 		p.Workers = int(r.active.Load())
@@ -114,6 +134,9 @@ func (r *run) patiently(ctx context.Context, what string, do func() error) error
 			since = time.Now()
 		}
 		if time.Since(since)+pause > r.Sweeper.opts.Patience {
+			if sqlerr.Ended(err) {
+				return fmt.Errorf("%w: %s ended the statement each time for %v, since it takes longer than the server lets one (%s), or somebody cancelled it: raise the limit for the sweep's role, or set a smaller Options.RangeRows: %w", ErrOutage, what, time.Since(since).Round(time.Millisecond), statementLimits, err)
+			}
 			return fmt.Errorf("%w: %s was away for %v: %w", ErrOutage, what, time.Since(since).Round(time.Millisecond), err)
 		}
 		if pause > time.Second {
@@ -125,6 +148,14 @@ func (r *run) patiently(ctx context.Context, what string, do func() error) error
 		pause = min(2*pause, longestPause)
 	}
 }
+
+// asking has the database do something, with patience. What it does has to be short
+// enough to begin again when there was no answer.
+func (r *run) asking(ctx context.Context, do func(ctx context.Context) error) error {
+	return r.patiently(ctx, theDatabase, func() error { return r.within(ctx, r.Sweeper.opts.AnswerTime, do) })
+}
+
+const theDatabase = "the database"
 
 func (r *run) waiting(what string) {
 	r.mu.Lock()

@@ -19,6 +19,7 @@ import (
 // A unit is a key range that this run holds.
 type unit struct {
 	n        int64
+	holder   string
 	bound    bound
 	cursor   key // up to where it is done
 	failures []Failure
@@ -36,12 +37,13 @@ type queue struct {
 	*Sweeper
 	reader *reader
 	job    *job
-	holder string
+	run    string // what its workers' names as holders begin with
 }
 
-// take returns a unit that nobody works on. It is the only place where one gets
-// its holder. The errors are errDone, errWait, errPaused, ErrAbandoned.
-func (qu *queue) take(ctx context.Context) (*unit, error) {
+// take returns a unit that nobody works on, to a holder that has none. It is the only
+// place where one gets its holder. The errors are errDone, errWait, errPaused,
+// ErrAbandoned.
+func (qu *queue) take(ctx context.Context, holder string) (*unit, error) {
 	var got *unit
 	var answer error
 	err := transact(ctx, qu.db, qu.dialect, func(q sqlconn.Querier) error {
@@ -60,11 +62,11 @@ func (qu *queue) take(ctx context.Context) (*unit, error) {
 			answer = errPaused
 			return nil
 		}
-		if got, err = qu.free(ctx, q); got != nil || err != nil {
+		if got, err = qu.free(ctx, q, holder); got != nil || err != nil {
 			return err
 		}
 		if !j.planned {
-			got, err = qu.plan(ctx, q, j)
+			got, err = qu.plan(ctx, q, j, holder)
 			return err
 		}
 		left := 0
@@ -92,12 +94,13 @@ func (qu *queue) take(ctx context.Context) (*unit, error) {
 // and SQLite, while a lease that was renewed after that is in what it reads.
 const setBack = 10 * time.Minute
 
-// free takes a range whose holder is gone.
-func (qu *queue) free(ctx context.Context, q sqlconn.Querier) (*unit, error) {
-	u := &unit{n: -1}
+// free takes a range whose holder is gone, or one that this holder was given by a
+// call whose answer got lost.
+func (qu *queue) free(ctx context.Context, q sqlconn.Querier, holder string) (*unit, error) {
+	u := &unit{n: -1, holder: holder}
 	var after, last, done, failures sql.NullString
-	query := "SELECT n, after_key, last_key, done_key, failures FROM {ranges} WHERE job = ? AND done = 0 AND (holder IS NULL OR until <= {now} OR until > {now} + ?) ORDER BY n LIMIT 1"
-	err := sqlconn.Each(ctx, q, qu.state.fill(query), []any{qu.job.id, (2*qu.opts.Lease + setBack).Microseconds()}, func(scan func(...any) error) error {
+	query := "SELECT n, after_key, last_key, done_key, failures FROM {ranges} WHERE job = ? AND done = 0 AND (holder IS NULL OR holder = ? OR until <= {now} OR until > {now} + ?) ORDER BY n LIMIT 1"
+	err := sqlconn.Each(ctx, q, qu.state.fill(query), []any{qu.job.id, holder, (2*qu.opts.Lease + setBack).Microseconds()}, func(scan func(...any) error) error {
 		return scan(&u.n, &after, &last, &done, &failures)
 	})
 	if err != nil || u.n < 0 {
@@ -114,13 +117,13 @@ func (qu *queue) free(ctx context.Context, q sqlconn.Querier) (*unit, error) {
 		}
 	}
 	u.failures = decodeFailures(failures.String)
-	_, err = q.ExecContext(ctx, qu.state.fill("UPDATE {ranges} SET holder = ?, until = {now} + ? WHERE job = ? AND n = ?"), qu.holder, qu.opts.Lease.Microseconds(), qu.job.id, u.n)
+	_, err = q.ExecContext(ctx, qu.state.fill("UPDATE {ranges} SET holder = ?, until = {now} + ? WHERE job = ? AND n = ?"), holder, qu.opts.Lease.Microseconds(), qu.job.id, u.n)
 	return u, err
 }
 
 // plan makes the next range and takes it. The last one has no end.
-func (qu *queue) plan(ctx context.Context, q sqlconn.Querier, j *job) (*unit, error) {
-	u := &unit{n: j.next}
+func (qu *queue) plan(ctx context.Context, q sqlconn.Querier, j *job, holder string) (*unit, error) {
+	u := &unit{n: j.next, holder: holder}
 	if j.frontier.Valid {
 		k, err := decodeKey(j.frontier.String, len(qu.reader.key))
 		if err != nil {
@@ -134,7 +137,7 @@ func (qu *queue) plan(ctx context.Context, q sqlconn.Querier, j *job) (*unit, er
 	}
 	u.bound.last = last
 	_, err = q.ExecContext(ctx, qu.state.fill("INSERT INTO {ranges} (job, n, after_key, last_key, holder, until, done, seen, changed, failed) VALUES (?, ?, ?, ?, ?, {now} + ?, 0, 0, 0, 0)"),
-		j.id, u.n, stored(u.bound.after), stored(last), qu.holder, qu.opts.Lease.Microseconds())
+		j.id, u.n, stored(u.bound.after), stored(last), holder, qu.opts.Lease.Microseconds())
 	if err != nil {
 		return nil, err
 	}
@@ -208,12 +211,12 @@ func (qu *queue) save(ctx context.Context, q sqlconn.Querier, u *unit, st step) 
 		return err
 	}
 	return qu.mine(q.ExecContext(ctx, qu.state.fill("UPDATE {ranges} SET done_key = ?, seen = seen + ?, changed = changed + ?, failed = failed + ?, failures = ?, until = {now} + ? WHERE job = ? AND n = ? AND holder = ?"),
-		stored(st.cursor), st.seen, st.changed, st.failed, failures, qu.opts.Lease.Microseconds(), qu.job.id, u.n, qu.holder))
+		stored(st.cursor), st.seen, st.changed, st.failed, failures, qu.opts.Lease.Microseconds(), qu.job.id, u.n, u.holder))
 }
 
 // finish ends a unit. It is the only place where one ends.
 func (qu *queue) finish(ctx context.Context, u *unit) error {
-	return qu.mine(qu.db.ExecContext(ctx, qu.state.fill("UPDATE {ranges} SET done = 1, holder = NULL WHERE job = ? AND n = ? AND holder = ?"), qu.job.id, u.n, qu.holder))
+	return qu.mine(qu.db.ExecContext(ctx, qu.state.fill("UPDATE {ranges} SET done = 1, holder = NULL WHERE job = ? AND n = ? AND holder = ?"), qu.job.id, u.n, u.holder))
 }
 
 func (qu *queue) mine(result sql.Result, err error) error {
@@ -227,15 +230,15 @@ func (qu *queue) mine(result sql.Result, err error) error {
 	return err
 }
 
-// release gives all units of this run back, for others to go on with.
-func (qu *queue) release(ctx context.Context) error {
-	_, err := qu.db.ExecContext(ctx, qu.state.fill("UPDATE {ranges} SET holder = NULL WHERE job = ? AND holder = ? AND done = 0"), qu.job.id, qu.holder)
+// release gives the units of holders back, for others to go on with.
+func (qu *queue) release(ctx context.Context, like string) error {
+	_, err := qu.db.ExecContext(ctx, qu.state.fill("UPDATE {ranges} SET holder = NULL WHERE job = ? AND holder LIKE ? AND done = 0"), qu.job.id, like)
 	return err
 }
 
 // renew makes the leases of this run's units longer, and reads how the job is.
 func (qu *queue) renew(ctx context.Context) (jobState, error) {
-	_, err := qu.db.ExecContext(ctx, qu.state.fill("UPDATE {ranges} SET until = {now} + ? WHERE job = ? AND holder = ? AND done = 0"), qu.opts.Lease.Microseconds(), qu.job.id, qu.holder)
+	_, err := qu.db.ExecContext(ctx, qu.state.fill("UPDATE {ranges} SET until = {now} + ? WHERE job = ? AND holder LIKE ? AND done = 0"), qu.opts.Lease.Microseconds(), qu.job.id, qu.run+"-%")
 	if err != nil {
 		return "", err
 	}

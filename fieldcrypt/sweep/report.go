@@ -117,7 +117,7 @@ type Progress struct {
 	Failed   int64         // not dealt with so far
 	Workers  int           // key ranges that this call works on
 	Elapsed  time.Duration // of this call
-	Left     time.Duration // about how long it takes still; 0 if that isn't known
+	Left     time.Duration // about how long it takes still, without pauses; 0 if that isn't known
 	Paused   bool
 	Waiting  string // what is being waited for, such as the key service; empty if nothing is
 	Finished bool

@@ -184,7 +184,7 @@ type rotation struct {
 // way, or another job on one of the tables is, while there is no new key yet: a
 // call that ends here may be repeated at will.
 func (r *rotation) look(ctx context.Context) error {
-	return r.runs[0].patiently(ctx, "the database", func() error {
+	return r.runs[0].asking(ctx, func(ctx context.Context) error {
 		if err := r.makeTables(ctx); err != nil {
 			return err
 		}

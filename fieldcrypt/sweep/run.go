@@ -18,6 +18,7 @@ import (
 	"github.com/fieldcrypt/fieldcrypt-go/fieldcrypt"
 	"github.com/fieldcrypt/fieldcrypt-go/fieldcrypt/sweep/internal/hooks"
 	"github.com/fieldcrypt/fieldcrypt-go/internal/sqlconn"
+	"github.com/fieldcrypt/fieldcrypt-go/internal/sqlerr"
 )
 
 // JobOptions are about one job. The zero value of each field means its default.
@@ -86,6 +87,8 @@ type run struct {
 	mu       sync.Mutex
 	progress Progress
 	told     time.Time
+	pausedAt time.Time     // where it is
+	idle     time.Duration // of pauses that are over
 }
 
 // Run does the operation with all rows of the table, or goes on with the job
@@ -134,7 +137,7 @@ func (s *Sweeper) prepare(ctx context.Context, table *Table, op Operation, opts 
 		r.limiter = rate.NewLimiter(rate.Limit(o.RowsPerSecond), max(1, int(o.RowsPerSecond/10)))
 	}
 	var t *target
-	err = r.patiently(ctx, "the database", func() (err error) {
+	err = r.asking(ctx, func(ctx context.Context) (err error) {
 		if err := s.identify(ctx); err != nil {
 			return err
 		}
@@ -169,8 +172,15 @@ func (r *run) all(ctx context.Context) (*Report, error) {
 	if err := r.open(ctx); err != nil {
 		return nil, r.fail(err)
 	}
-	if report, err := r.report(ctx, r.queue.job); err == nil {
-		r.atStart = report.Rows
+	err := r.asking(ctx, func(ctx context.Context) error {
+		report, err := r.report(ctx, r.queue.job)
+		if err == nil {
+			r.atStart = report.Rows
+		}
+		return err
+	})
+	if err != nil {
+		return nil, r.fail(err)
 	}
 	working, cancel := context.WithCancelCause(ctx)
 	watched := make(chan struct{})
@@ -179,16 +189,16 @@ func (r *run) all(ctx context.Context) (*Report, error) {
 		r.watch(working, cancel)
 	}()
 	var g errgroup.Group
-	for range r.opts.Workers {
+	for n := range r.opts.Workers {
 		g.Go(func() error {
-			err := r.worker(working)
+			err := r.worker(working, fmt.Sprintf("%s-%d", r.queue.run, n))
 			if err != nil {
 				cancel(err) // the others end, too
 			}
 			return err
 		})
 	}
-	err := g.Wait()
+	err = g.Wait()
 	if cause := context.Cause(working); cause != nil && ctx.Err() == nil {
 		err = cause
 	}
@@ -198,12 +208,12 @@ func (r *run) all(ctx context.Context) (*Report, error) {
 	if err != nil {
 		ending, stop := context.WithTimeout(after, 5*time.Second)
 		defer stop()
-		_ = r.queue.release(ending) // else the leases end by themselves
+		_ = r.queue.release(ending, r.queue.run+"-%") // else the leases end by themselves
 		report, _ := r.Last(ending, *r.reader.Table)
 		return report, r.fail(err)
 	}
 	var report *Report
-	err = r.patiently(ctx, "the database", func() (err error) {
+	err = r.asking(ctx, func(ctx context.Context) (err error) {
 		report, err = r.Last(ctx, *r.reader.Table)
 		return err
 	})
@@ -219,15 +229,15 @@ func (r *run) all(ctx context.Context) (*Report, error) {
 
 // open makes the sweeper's tables and the job.
 func (r *run) open(ctx context.Context) error {
+	if err := r.asking(ctx, r.makeTables); err != nil {
+		return err
+	}
+	total, err := r.estimate(ctx)
+	if err != nil {
+		return err
+	}
 	var j *job
-	err := r.patiently(ctx, "the database", func() error {
-		if err := r.makeTables(ctx); err != nil {
-			return err
-		}
-		total, err := r.estimate(ctx)
-		if err != nil {
-			return err
-		}
+	err = r.asking(ctx, func(ctx context.Context) (err error) {
 		j, err = r.begin(ctx, job{
 			table: shortened(r.reader.label, 255), name: r.opts.Name, op: r.op.name, what: r.what(), shape: r.reader.shape, estimate: total,
 			by: shortened(r.opts.Reason.By, 255), why: shortened(r.opts.Reason.Why, 1024),
@@ -237,7 +247,7 @@ func (r *run) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.queue = &queue{Sweeper: r.Sweeper, reader: r.reader, job: j, holder: rand.Text()}
+	r.queue = &queue{Sweeper: r.Sweeper, reader: r.reader, job: j, run: rand.Text()}
 	r.progress.Total = j.estimate
 	return nil
 }
@@ -246,14 +256,21 @@ func (r *run) open(ctx context.Context) error {
 const countedUpTo = 200_000
 
 // estimate returns about how many rows the job has to look at; 0 if that would
-// take long to find out.
+// take long to find out, or longer than the server lets a statement.
 func (r *run) estimate(ctx context.Context) (int64, error) {
 	where, args := r.reader.where(bound{})
 	query := fmt.Sprintf("SELECT count(*) FROM (SELECT 1 AS one FROM %s%s LIMIT %d) AS some_rows", r.reader.from, where, countedUpTo+1)
 	var n int64
-	err := sqlconn.Each(ctx, r.db, bind(r.dialect, query), args, func(scan func(...any) error) error { return scan(&n) })
+	var unknown bool
+	err := r.asking(ctx, func(ctx context.Context) error {
+		err := sqlconn.Each(ctx, r.db, bind(r.dialect, query), args, func(scan func(...any) error) error { return scan(&n) })
+		if unknown = sqlerr.Ended(err) || errors.Is(ctx.Err(), context.DeadlineExceeded); unknown {
+			return nil
+		}
+		return err
+	})
 	switch {
-	case err != nil || n <= countedUpTo:
+	case err != nil, !unknown && n <= countedUpTo:
 		return n, err
 	case where != "":
 		return 0, nil

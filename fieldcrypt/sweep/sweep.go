@@ -55,8 +55,16 @@ type Options struct {
 	// away, and reports them. Default 10 minutes; negative for none.
 	Patience time.Duration
 
+	// AnswerTime is how long the database may take to answer: to read some rows, or
+	// to write a batch. Then the sweep gives the connection up and tries again on
+	// another, as after an outage. More is needed where a table is so large, and has
+	// so few rows of JobOptions.Tenant, that to find some takes longer. It isn't for
+	// SQLite, whose database is a file. Default 2 minutes, at least 3 seconds.
+	AnswerTime time.Duration
+
 	// Attempts is how often a row is tried that others change at the same time,
-	// or hold a lock on. Then it is reported. Default 10.
+	// hold a lock on, or that a statement takes too long for. Then it is reported.
+	// Default 10.
 	Attempts int
 }
 
@@ -78,6 +86,7 @@ func (o *Options) withDefaults(d Dialect) (Options, error) {
 	setDefault(&out.BatchTime, 250*time.Millisecond)
 	setDefault(&out.Lease, time.Minute)
 	setDefault(&out.Patience, 10*time.Minute)
+	setDefault(&out.AnswerTime, 2*time.Minute)
 	setDefault(&out.Attempts, 10)
 	switch {
 	case len(out.Table) > maxName || !identifier.MatchString(out.Table):
@@ -92,6 +101,8 @@ func (o *Options) withDefaults(d Dialect) (Options, error) {
 		return out, fmt.Errorf("sweep: Options.BatchTime is %v, it must be at least 1ms", out.BatchTime)
 	case out.Lease < time.Second:
 		return out, fmt.Errorf("sweep: Options.Lease is %v, it must be at least 1s", out.Lease)
+	case out.AnswerTime < 3*time.Second:
+		return out, fmt.Errorf("sweep: Options.AnswerTime is %v, it must be at least 3s", out.AnswerTime)
 	case out.Attempts < 1:
 		return out, fmt.Errorf("sweep: Options.Attempts is %d, it must be at least 1", out.Attempts)
 	}

@@ -3,6 +3,7 @@ package sweep
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 
@@ -19,16 +20,36 @@ const (
 
 // transact runs work in a transaction of its own. No key service and no key
 // store is called in one. SQLite waits as the caller's busy timeout says.
-func (w *writer) transact(ctx context.Context, wait time.Duration, work func(q sqlconn.Querier) error) error {
+func (w *writer) transact(ctx context.Context, wait time.Duration, work func(ctx context.Context, q sqlconn.Querier) error) error {
 	w.wait = wait
-	return transact(ctx, w.db, w.dialect, func(q sqlconn.Querier) error {
-		if w.dialect == Postgres {
-			if err := limitLocks(ctx, q, wait); err != nil {
-				return err
+	return w.within(ctx, w.opts.AnswerTime, func(ctx context.Context) error {
+		return transact(ctx, w.db, w.dialect, func(q sqlconn.Querier) error {
+			if w.dialect == Postgres {
+				if err := limitLocks(ctx, q, wait); err != nil {
+					return err
+				}
 			}
-		}
-		return work(q)
+			return work(ctx, q)
+		})
 	})
+}
+
+// errSilent: a database that is hung, or a network that drops all, ends no
+// connection.
+var errSilent = errors.New("the database didn't answer")
+
+// within has the database do something that it has to answer within limit.
+func (s *Sweeper) within(ctx context.Context, limit time.Duration, do func(ctx context.Context) error) error {
+	if s.dialect == SQLite {
+		return do(ctx)
+	}
+	limited, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	err := do(limited)
+	if err != nil && limited.Err() != nil && ctx.Err() == nil {
+		return fmt.Errorf("%w within %v, which may be too short where it is only slow (Options.AnswerTime): %w", errSilent, limit, err)
+	}
+	return err
 }
 
 // limitLocks bounds the wait of all statements in a transaction of PostgreSQL.

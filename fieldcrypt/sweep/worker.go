@@ -12,6 +12,7 @@ import (
 
 	"github.com/fieldcrypt/fieldcrypt-go/fieldcrypt"
 	"github.com/fieldcrypt/fieldcrypt-go/internal/sqlconn"
+	"github.com/fieldcrypt/fieldcrypt-go/internal/sqlerr"
 )
 
 // How often a worker that has to wait for others looks again.
@@ -20,15 +21,16 @@ const (
 	pollLast  = 250 * time.Millisecond
 )
 
-// worker takes one key range after the other, until the job is done.
-func (r *run) worker(ctx context.Context) error {
+// worker takes one key range after the other, until the job is done. Its holder is
+// no other's.
+func (r *run) worker(ctx context.Context, holder string) error {
 	size := new(atomic.Int64) // rows in a batch; grows from here
 	size.Store(int64(min(firstBatch, r.Sweeper.opts.MaxBatch)))
 	for poll := pollFirst; ; {
 		var u *unit
 		r.hooks.Step("take")
-		err := r.patiently(ctx, "the database", func() (err error) {
-			u, err = r.queue.take(ctx)
+		err := r.asking(ctx, func(ctx context.Context) (err error) {
+			u, err = r.queue.take(ctx, holder)
 			return err
 		})
 		switch {
@@ -57,7 +59,7 @@ func (r *run) worker(ctx context.Context) error {
 		case errors.Is(err, errLost): // somebody else goes on with it
 			continue
 		case errors.Is(err, errPaused):
-			if err := r.patiently(ctx, "the database", func() error { return r.queue.release(ctx) }); err != nil {
+			if err := r.asking(ctx, func(ctx context.Context) error { return r.queue.release(ctx, holder) }); err != nil {
 				return err
 			}
 			continue
@@ -65,7 +67,7 @@ func (r *run) worker(ctx context.Context) error {
 			return err
 		}
 		r.hooks.Step("finish")
-		err = r.patiently(ctx, "the database", func() error { return r.queue.finish(ctx, u) })
+		err = r.asking(ctx, func(ctx context.Context) error { return r.queue.finish(ctx, u) })
 		if err != nil && !errors.Is(err, errLost) {
 			return err
 		}
@@ -82,7 +84,7 @@ type batch struct {
 	failed  map[string]bool
 	reasons []Failure
 	last    key
-	locked  map[string]bool // rows that others held a lock on, at the last attempt
+	kept    map[string]outcome // what kept rows from being written at the last attempt, where it wasn't another's change
 }
 
 // unit sweeps one key range. While one batch is being written the next is read
@@ -133,8 +135,11 @@ func (r *run) read(ctx context.Context, at bound, limit int) (*batch, bool, erro
 	b := &batch{failed: map[string]bool{}}
 	var more bool
 	r.hooks.Step("read")
-	err := r.patiently(ctx, "the database", func() (err error) {
+	err := r.asking(ctx, func(ctx context.Context) (err error) {
 		b.records, more, err = r.reader.page(ctx, r.db, at, limit)
+		if sqlerr.Ended(err) {
+			limit = max(1, limit/2)
+		}
 		return err
 	})
 	if err != nil || len(b.records) == 0 {
@@ -232,7 +237,7 @@ func (b *batch) fail(rec *record, column, reason string) {
 // settle writes a batch, tries again what others changed at the same time, and
 // moves the unit's cursor behind it.
 func (r *run) settle(ctx context.Context, u *unit, b *batch, size *atomic.Int64) error {
-	w := &writer{reader: r.reader, db: r.db, hooks: r.hooks}
+	w := &writer{Sweeper: r.Sweeper, reader: r.reader, hooks: r.hooks}
 	written := int64(0)
 	saved := false
 	made := func() step {
@@ -253,8 +258,11 @@ func (r *run) settle(ctx context.Context, u *unit, b *batch, size *atomic.Int64)
 		if attempt > r.Sweeper.opts.Attempts {
 			for _, c := range changes {
 				what := "others changed it each time that it was read, %d times: run the sweep again"
-				if b.locked[c.key.name()] {
+				switch b.kept[c.key.name()] {
+				case outcomeLocked:
 					what = "others hold a lock on it, and it was tried %d times: end their transaction, and run the sweep again"
+				case outcomeEnded:
+					what = "the database ended the statement that writes it alone, %d times: it takes longer than the server lets one (" + statementLimits + "), or somebody cancelled it; look for a trigger that is slow, or raise the limit for the sweep's role, and run the sweep again"
 				}
 				b.fail(c.record, "", fmt.Sprintf(what, attempt-1))
 			}
@@ -262,7 +270,7 @@ func (r *run) settle(ctx context.Context, u *unit, b *batch, size *atomic.Int64)
 		}
 		var done result
 		began := time.Now()
-		err := r.patiently(ctx, "the database", func() (err error) {
+		err := r.patiently(ctx, theDatabase, func() (err error) {
 			done, err = w.write(ctx, changes, func(ctx context.Context, q sqlconn.Querier) error {
 				st := made()
 				st.changed += int64(len(changes))
@@ -273,7 +281,9 @@ func (r *run) settle(ctx context.Context, u *unit, b *batch, size *atomic.Int64)
 		if err != nil {
 			return err
 		}
-		r.adapt(size, len(changes), time.Since(began))
+		if attempt == 1 { // later ones are of rows that others hold or change
+			r.adapt(size, len(changes), time.Since(began))
+		}
 		saved = done.saved
 		again, err := r.sort(ctx, b, changes, &done, &written)
 		if err != nil {
@@ -290,7 +300,7 @@ func (r *run) settle(ctx context.Context, u *unit, b *batch, size *atomic.Int64)
 	st := made()
 	if !saved {
 		r.hooks.Step("cursor")
-		err := r.patiently(ctx, "the database", func() error { return r.queue.save(ctx, r.db, u, st) })
+		err := r.asking(ctx, func(ctx context.Context) error { return r.queue.save(ctx, r.db, u, st) })
 		if err != nil {
 			return err
 		}
@@ -304,7 +314,7 @@ func (r *run) settle(ctx context.Context, u *unit, b *batch, size *atomic.Int64)
 // changed.
 func (r *run) sort(ctx context.Context, b *batch, changes []*change, done *result, written *int64) (again []*record, err error) {
 	var lost []key
-	b.locked = map[string]bool{}
+	b.kept = map[string]outcome{}
 	for i, o := range done.outcomes {
 		c := changes[i]
 		switch o {
@@ -314,8 +324,8 @@ func (r *run) sort(ctx context.Context, b *batch, changes []*change, done *resul
 			b.fail(c.record, "", "the database held something else than what was written, as where a trigger changes the row or a column is too narrow: it was taken back; change the trigger, or widen the column")
 		case outcomeRefused:
 			b.fail(c.record, "", "the database refused what was written ("+done.codes[i]+"): look at the column's type, size and constraints")
-		case outcomeLocked:
-			b.locked[c.key.name()] = true
+		case outcomeLocked, outcomeEnded:
+			b.kept[c.key.name()] = o
 			lost = append(lost, c.key)
 		default:
 			lost = append(lost, c.key)
@@ -324,7 +334,7 @@ func (r *run) sort(ctx context.Context, b *batch, changes []*change, done *resul
 	if len(lost) == 0 {
 		return nil, nil
 	}
-	err = r.patiently(ctx, "the database", func() error {
+	err = r.asking(ctx, func(ctx context.Context) error {
 		now, err := r.reader.many(ctx, r.db, lost)
 		again = again[:0]
 		for _, rec := range now { // those that aren't there were deleted
@@ -341,7 +351,7 @@ func (r *run) adapt(size *atomic.Int64, n int, took time.Duration) {
 	now := size.Load()
 	switch limit := r.Sweeper.opts.BatchTime; {
 	case took > limit:
-		size.Store(max(1, now/2))
+		size.Store(max(1, min(now, int64(n)/2))) // those that were read before are as large as this one
 	case took < limit/4 && int64(n) >= now/2:
 		size.Store(min(int64(r.Sweeper.opts.MaxBatch), now*2))
 	}

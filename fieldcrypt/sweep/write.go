@@ -2,7 +2,6 @@ package sweep
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"reflect"
@@ -34,13 +33,14 @@ const (
 	outcomeAltered // the database holds something else than was written; taken back
 	outcomeRefused // the database refused the row
 	outcomeLocked  // another transaction held a lock on the row for too long
+	outcomeEnded   // the server ended the statement
 )
 
 // A writer writes changes into a table, each only where its row is as it was
 // read.
 type writer struct {
+	*Sweeper
 	*reader
-	db    *sql.DB
 	hooks hooks.Hooks
 	wait  time.Duration // of the transaction's statements, for a lock
 }
@@ -57,12 +57,13 @@ var errAltered = errors.New("a row isn't what was written")
 
 // write writes the changes in one transaction. If all of them were written, save
 // runs in it too, before it commits. Rows that the database refuses or alters, or
-// that others hold a lock on, are found out one by one, each in a transaction of
-// its own: nobody waits for the locks of a batch that itself waits for one.
+// that others hold a lock on, or on which a statement takes longer than the server
+// lets one, are found out one by one, each in a transaction of its own: nobody waits
+// for the locks of a batch that itself waits for one.
 func (w *writer) write(ctx context.Context, changes []*change, save func(ctx context.Context, q sqlconn.Querier) error) (result, error) {
 	out := result{outcomes: make([]outcome, len(changes))}
 	w.hooks.Step("begin")
-	err := w.transact(ctx, lockWait, func(q sqlconn.Querier) error {
+	err := w.transact(ctx, lockWait, func(ctx context.Context, q sqlconn.Querier) error {
 		if err := w.batch(ctx, q, changes, out.outcomes); err != nil {
 			return err
 		}
@@ -84,13 +85,17 @@ func (w *writer) write(ctx context.Context, changes []*change, save func(ctx con
 		return out, nil
 	}
 	out.saved = false
-	if !errors.Is(err, errAltered) && !sqlerr.LockTimeout(err) && (ctx.Err() != nil || errors.Is(err, errLost) || passes(err) || sqlerr.Of(err) == sqlerr.ReadOnly || sqlerr.Hopeless(err)) {
+	if !errors.Is(err, errAltered) && !sqlerr.LockTimeout(err) && !sqlerr.Ended(err) && (ctx.Err() != nil || errors.Is(err, errLost) || passes(err) || sqlerr.Of(err) == sqlerr.ReadOnly || sqlerr.Hopeless(err)) {
 		return out, err
+	}
+	if sqlerr.Ended(err) && len(changes) == 1 { // no statement is smaller
+		out.outcomes[0] = outcomeEnded
+		return out, nil
 	}
 	out.codes = map[int]string{}
 	for i := range changes {
 		out.outcomes[i] = outcomeUnknown
-		err := w.transact(ctx, rowLockWait, func(q sqlconn.Querier) error {
+		err := w.transact(ctx, rowLockWait, func(ctx context.Context, q sqlconn.Querier) error {
 			return w.single(ctx, q, changes[i], &out.outcomes[i])
 		})
 		switch {
@@ -99,6 +104,8 @@ func (w *writer) write(ctx context.Context, changes []*change, save func(ctx con
 			out.outcomes[i] = outcomeAltered
 		case ctx.Err() == nil && sqlerr.LockTimeout(err):
 			out.outcomes[i] = outcomeLocked
+		case ctx.Err() == nil && sqlerr.Ended(err):
+			out.outcomes[i] = outcomeEnded
 		case ctx.Err() != nil || passes(err) || sqlerr.Of(err) == sqlerr.ReadOnly || sqlerr.Hopeless(err):
 			return out, err
 		default:

@@ -55,23 +55,24 @@ const IdleInTransaction = 10 * time.Second
 // Transact runs work in a transaction on c. Work must not wait for anything but
 // the database.
 func Transact(ctx context.Context, c *sql.Conn, d Dialect, work func(q Querier) error) error {
-	if d == SQLite {
-		return immediate(ctx, c, work)
+	switch d {
+	case SQLite:
+		// The right to write is taken at the beginning. A transaction that takes it
+		// later, as database/sql begins them, fails if another wrote in between.
+		return byStatements(ctx, c, "BEGIN IMMEDIATE", work)
+	case MariaDB:
+		// A Commit of its driver heeds no context, and never returns where the
+		// server doesn't answer.
+		return byStatements(ctx, c, "START TRANSACTION", work)
 	}
-	opts := &sql.TxOptions{}
-	if d == Postgres {
-		opts.Isolation = sql.LevelReadCommitted // whatever the connection's default is
-	}
-	tx, err := c.BeginTx(ctx, opts)
+	tx, err := c.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted}) // whatever the connection's default is
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback()
-	if d == Postgres {
-		limit := fmt.Sprintf("SET LOCAL idle_in_transaction_session_timeout = %d", IdleInTransaction.Milliseconds())
-		if _, err := tx.ExecContext(ctx, limit); err != nil {
-			return err
-		}
+	limit := fmt.Sprintf("SET LOCAL idle_in_transaction_session_timeout = %d", IdleInTransaction.Milliseconds())
+	if _, err := tx.ExecContext(ctx, limit); err != nil {
+		return err
 	}
 	if err := work(tx); err != nil {
 		return err
@@ -79,11 +80,9 @@ func Transact(ctx context.Context, c *sql.Conn, d Dialect, work func(q Querier) 
 	return tx.Commit()
 }
 
-// immediate runs work in a transaction of SQLite that takes the right to write
-// when it begins. One that takes it later, as database/sql begins them, fails
-// if another wrote in between.
-func immediate(ctx context.Context, c *sql.Conn, work func(q Querier) error) error {
-	if _, err := c.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+// byStatements runs work in a transaction that statements begin and end.
+func byStatements(ctx context.Context, c *sql.Conn, begin string, work func(q Querier) error) error {
+	if _, err := c.ExecContext(ctx, begin); err != nil {
 		if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
 			rollback(ctx, c) // it may have begun
 		}
@@ -103,10 +102,16 @@ func immediate(ctx context.Context, c *sql.Conn, work func(q Querier) error) err
 	return err
 }
 
+// rollbackWithin is how long a database may take for a rollback, which changes
+// nothing that a lost connection doesn't.
+const rollbackWithin = 5 * time.Second
+
 // rollback ends a transaction, if there still is one, even when ctx has ended. A
 // connection on which that fails doesn't go back to the pool.
 func rollback(ctx context.Context, c *sql.Conn) {
-	_, err := c.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackWithin)
+	defer cancel()
+	_, err := c.ExecContext(ctx, "ROLLBACK")
 	if err != nil && !strings.Contains(err.Error(), "no transaction is active") {
 		Discard(c)
 	}

@@ -133,6 +133,20 @@ func LockTimeout(err error) bool {
 	return ok && n == 1205
 }
 
+// Ended reports that the server ended a statement which took longer than it lets
+// one, or that somebody cancelled it.
+func Ended(err error) bool {
+	var state sqlState
+	if err == nil {
+		return false
+	}
+	if errors.As(err, &state) {
+		return state.SQLState() == "57014"
+	}
+	n, ok := mysqlNumber(err.Error())
+	return ok && (n == 1969 || n == 1317)
+}
+
 // mysqlNumber reads the number out of "Error 1213 (40001): ..." or
 // "Error 1213: ...", wherever it stands.
 func mysqlNumber(text string) (int, bool) {

@@ -77,6 +77,16 @@ func TestCode(t *testing.T) {
 	}
 }
 
+func TestEnded(t *testing.T) {
+	for _, err := range []error{state("57014"), fmt.Errorf("wrapped: %w", errors.New("Error 1969 (70100): max_statement_time exceeded")), errors.New("Error 1317 (70100): Query execution was interrupted")} {
+		require.True(t, Ended(err), "%v", err)
+		require.Equal(t, Again, Of(err), "%v", err)
+	}
+	for _, err := range []error{nil, state("55P03"), state("57P01"), errors.New("Error 1205 (HY000): Lock wait timeout exceeded"), errors.New("canceled"), result{9, "interrupted"}} {
+		require.False(t, Ended(err), "%v", err)
+	}
+}
+
 func TestHopeless(t *testing.T) {
 	for _, err := range []error{state("42703"), state("42501"), state("0A000"), result{1, "no such column"}, errors.New("Error 1054 (42S22): Unknown column"), errors.New("Error 1142 (42000): UPDATE command denied")} {
 		require.True(t, Hopeless(err), "%v", err)

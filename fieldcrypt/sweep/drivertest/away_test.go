@@ -3,7 +3,8 @@
 package drivertest
 
 import (
-	"io"
+	"bytes"
+	"context"
 	"net"
 	"net/url"
 	"strings"
@@ -19,20 +20,30 @@ import (
 )
 
 // A gate stands before a server and can be shut: then connections end and no
-// others are made.
+// others are made. Or it falls silent: then they stay, and nothing gets through.
 type gate struct {
 	net.Listener
-	server string
-	mu     sync.Mutex
-	shut   bool
-	open   map[net.Conn]struct{}
+	server  string
+	mu      sync.Mutex
+	speaks  *sync.Cond
+	shut    bool
+	silent  bool // for connections that are made
+	swallow int  // answers to a COMMIT
+	open    map[*line]struct{}
+}
+
+// A line is a connection through a gate.
+type line struct {
+	net.Conn
+	silent bool
 }
 
 func gateBefore(t testing.TB, server string) *gate {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	g := &gate{Listener: l, server: server, open: map[net.Conn]struct{}{}}
+	g := &gate{Listener: l, server: server, open: map[*line]struct{}{}}
+	g.speaks = sync.NewCond(&g.mu)
 	t.Cleanup(func() { g.set(true); _ = l.Close() })
 	go func() {
 		for {
@@ -58,13 +69,41 @@ func (g *gate) serve(c net.Conn) {
 		g.mu.Unlock()
 		return
 	}
-	g.open[c] = struct{}{}
+	l := &line{c, g.silent}
+	g.open[l] = struct{}{}
 	g.mu.Unlock()
 	go func() {
-		_, _ = io.Copy(back, c)
+		g.pass(l, back, c)
 		_ = back.Close()
 	}()
-	_, _ = io.Copy(c, back)
+	g.pass(l, c, back)
+	g.mu.Lock()
+	delete(g.open, l)
+	g.mu.Unlock()
+}
+
+// pass forwards what comes, as long as the line isn't silent.
+func (g *gate) pass(l *line, to, from net.Conn) {
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := from.Read(buf)
+		if err != nil {
+			return
+		}
+		g.mu.Lock()
+		for l.silent && !g.shut {
+			g.speaks.Wait()
+		}
+		if to != l.Conn && g.swallow > 0 && bytes.Contains(bytes.ToUpper(buf[:n]), []byte("COMMIT")) {
+			g.swallow--
+			l.silent = true
+		}
+		_, err = to.Write(buf[:n])
+		g.mu.Unlock()
+		if err != nil {
+			return
+		}
+	}
 }
 
 func (g *gate) set(shut bool) {
@@ -72,11 +111,40 @@ func (g *gate) set(shut bool) {
 	defer g.mu.Unlock()
 	g.shut = shut
 	if shut {
-		for c := range g.open {
-			_ = c.Close()
-			delete(g.open, c)
+		for l := range g.open {
+			_ = l.Close()
+			delete(g.open, l)
 		}
+		g.speaks.Broadcast()
 	}
+}
+
+// hush has all connections fall silent, and those that are made until speak.
+func (g *gate) hush() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.silent = true
+	for l := range g.open {
+		l.silent = true
+	}
+}
+
+// speak lets new connections through, and with all also those that fell silent.
+func (g *gate) speak(all bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.silent = false
+	for l := range g.open {
+		l.silent = l.silent && !all
+	}
+	g.speaks.Broadcast()
+}
+
+// lose has the answer to one more transaction's end get lost.
+func (g *gate) lose() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.swallow++
 }
 
 // behind returns the database as it is reached through a gate.
@@ -155,5 +223,67 @@ func TestDatabaseAway(t *testing.T) {
 		_, err = impatient.Run(t.Context(), s.table(), sweep.Reencrypt, nil)
 		require.ErrorIs(t, err, sweep.ErrOutage)
 		require.ErrorContains(t, err, "the database was away for")
+	})
+}
+
+// The database, or what is between, falls silent in the middle: no connection ends,
+// and nobody answers. Some connections never speak again.
+func TestDatabaseSilent(t *testing.T) {
+	everywhere(t, func(t *testing.T, d database) {
+		if d.Dialect == sweep.SQLite { // it is a file
+			return
+		}
+		t.Parallel()
+		s := d.service(t)
+		s.fill(1, 600)
+		far, g := d.behind(t)
+		opts := &sweep.Options{RangeRows: 100, MaxBatch: 20, AnswerTime: 3 * time.Second}
+		sweeper, err := sweep.New(far.open(t), d.Dialect, opts)
+		require.NoError(t, err)
+		for what, at := range map[string]map[string]func(){
+			"all, for longer than an answer may take": {"begin": func() {
+				g.hush()
+				time.AfterFunc(4*time.Second, func() { g.speak(false) })
+			}},
+			"all, for less than that": {"written": func() {
+				g.hush()
+				time.AfterFunc(time.Second, func() { g.speak(true) })
+			}},
+			"what is late arrives": {"read": func() {
+				g.hush()
+				time.AfterFunc(4*time.Second, func() { g.speak(true) })
+			}},
+			"the answer to a commit": {"take": g.lose, "saved": g.lose},
+		} {
+			s.rotate()
+			var mu sync.Mutex
+			seen := map[string]int{}
+			ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
+			defer cancel()
+			report, err := sweeper.Run(hooks.With(ctx, hooks.Hooks{Step: func(name string) {
+				mu.Lock()
+				defer mu.Unlock()
+				if seen[name]++; seen[name] == 2 && at[name] != nil {
+					at[name]()
+				}
+			}}), s.table(), sweep.Reencrypt, nil)
+			require.NoError(t, err, what)
+			require.Zero(t, g.swallow, what)
+			for name := range at {
+				require.Greater(t, seen[name], 1, what)
+			}
+			require.Zero(t, report.Failed, what)
+			require.Zero(t, s.underOld(), what)
+			s.whole(600)
+		}
+
+		s.rotate()
+		g.hush()
+		opts.Patience = time.Second
+		impatient, err := sweep.New(far.open(t), d.Dialect, opts)
+		require.NoError(t, err)
+		_, err = impatient.Run(t.Context(), s.table(), sweep.Reencrypt, nil)
+		require.ErrorIs(t, err, sweep.ErrOutage)
+		require.ErrorContains(t, err, "the database didn't answer within 3s, which may be too short where it is only slow (Options.AnswerTime)")
 	})
 }

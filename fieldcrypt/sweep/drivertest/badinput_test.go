@@ -97,6 +97,7 @@ func TestRefusedOptions(t *testing.T) {
 		"Options.MaxBatch is 9999":                   {MaxBatch: 9999},
 		"Options.Lease is 1ms":                       {Lease: time.Millisecond},
 		"Options.BatchTime is 1ns":                   {BatchTime: 1},
+		"Options.AnswerTime is 1s":                   {AnswerTime: time.Second},
 		"Options.Attempts is -1":                     {Attempts: -1},
 		"Options.Schema is \"x\", but SQLite has no": {Schema: "x"},
 	} {
@@ -246,6 +247,40 @@ func TestNarrowColumns(t *testing.T) {
 				require.NoError(t, s.db.QueryRow("SELECT email FROM narrow WHERE id = 2").Scan(&email))
 				require.Equal(t, long, email)
 			})
+		}
+	})
+}
+
+// A document in which a required path leads to nothing may have its value elsewhere:
+// the row is reported, and stays as it is.
+func TestRequiredPaths(t *testing.T) {
+	everywhere(t, func(t *testing.T, d database) {
+		s := d.service(t)
+		schema, err := fieldcrypt.ParseSchema([]byte(`{"version":1,"modules":[{"name":"Leads","id":["id"],"fields":[
+			{"name":"email","type":"string","path":"doc.contact.email","required":true},
+			{"name":"note","type":"string","path":"doc.note"}]}]}`))
+		require.NoError(t, err)
+		maps, err := fieldcrypt.ForMaps(s.crypt, schema, "Leads")
+		require.NoError(t, err)
+		s.exec("CREATE TABLE leads (id BIGINT PRIMARY KEY, doc " + map[sweep.Dialect]string{sweep.Postgres: "jsonb", sweep.MariaDB: "JSON", sweep.SQLite: "TEXT"}[d.Dialect] + ")")
+		for id, doc := range []any{
+			`{"contact": {"email": "ada@example.com"}, "note": "first"}`,
+			`{"contact": {"mail": "bob@example.com"}, "note": "second"}`,
+			`{"contact": {"email": null}, "note": "third"}`,
+			`{"note": "fourth"}`,
+			nil,
+		} {
+			s.exec("INSERT INTO leads VALUES (?, ?)", id+1, doc)
+		}
+		report, err := s.sweeper(nil).Run(t.Context(), sweep.Table{Name: "leads", Rows: maps.ForTenant("acme").Rows()}, sweep.Encrypt, nil)
+		require.ErrorIs(t, err, sweep.ErrRows)
+		const why = "column doc: field Leads.email: there is nothing at its path doc.contact.email, and the schema requires it: set it in the document, also to null, or correct the path"
+		require.EqualError(t, err, "sweep: encrypt of table leads: 2 of 5 rows couldn't be dealt with; row 2, "+why+"; row 4, "+why)
+		require.EqualValues(t, 2, report.Changed)
+		for id, sealed := range []bool{true, false, true, false} {
+			var doc string
+			require.NoError(t, s.db.QueryRow(s.bind("SELECT doc FROM leads WHERE id = ?"), id+1).Scan(&doc))
+			require.Equal(t, sealed, strings.Contains(doc, `"fc1.`), doc)
 		}
 	})
 }

@@ -34,11 +34,43 @@ const childDeadline = 10 * time.Minute
 // come to a step so many times.
 type child struct {
 	database
+	task
 	Keys    string // localkms's file
 	Options sweep.Options
 	Step    string
 	Times   int
 	Broken  bool // the control
+}
+
+// A task is the operation of a sweep, and for a rebinding whose rows become whose.
+type task struct{ Does, From, To string }
+
+// do runs it.
+func (c task) do(ctx context.Context, sweeper *sweep.Sweeper, rows *fieldcrypt.Rows) error {
+	op, opts := sweep.Operation{}, &sweep.JobOptions{}
+	switch c.Does {
+	case "reencrypt":
+		op = sweep.Reencrypt
+	case "encrypt":
+		op = sweep.Encrypt
+	case "decrypt":
+		op = sweep.DecryptToPlaintext
+	case "rebind":
+		opts.Tenant = c.From
+		var err error
+		op, err = sweep.Rebind(sweep.Rebinding{
+			Name: c.From + " becomes " + c.To, Set: map[string]any{"tenant": c.To}, Until: time.Now().Add(time.Hour),
+			Was: func(now envelope.Binding, _ []any) (envelope.Binding, error) {
+				now.Scope.Tenant = c.From
+				return now, nil
+			},
+		})
+		if err != nil {
+			return err
+		}
+	}
+	_, err := sweeper.Run(ctx, sweep.Table{Name: "contacts", Rows: rows}, op, opts)
+	return err
 }
 
 func TestMain(m *testing.M) {
@@ -76,7 +108,7 @@ func (c *child) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	contacts, err := fieldcrypt.For[Contact](crypt)
+	contacts, err := fieldcrypt.For[Migrant](crypt)
 	if err != nil {
 		return err
 	}
@@ -96,8 +128,7 @@ func (c *child) run(ctx context.Context) error {
 			time.Sleep(time.Minute)
 		}
 	}})
-	_, err = sweeper.Run(ctx, sweep.Table{Name: "contacts", Rows: contacts.Rows()}, sweep.Reencrypt, nil)
-	return err
+	return c.do(ctx, sweeper, contacts.Rows())
 }
 
 // A process is one that runs.
