@@ -12,13 +12,14 @@ import (
 	"github.com/fieldcrypt/fieldcrypt-go/kmsprovider"
 )
 
-// manyWatches is how many root keys, or data keys with CheckEachKey, hang at once.
-// Each check goes through the whole cache, which the race detector makes slow.
-func manyWatches() int {
+// manyWatches is how many root keys, or data keys with CheckEachKey, hang at once,
+// under FULL=1 as many as a test says. Each check goes through the whole cache, which
+// the race detector makes slow.
+func manyWatches(full int) int {
 	if scoreboard.UnderRace() {
 		return 100
 	}
-	return 1000
+	return scoreboard.Count(1000, full)
 }
 
 // rootOfItsOwn gives each tenant a root key.
@@ -29,20 +30,21 @@ var rootOfItsOwn = RootKeysFunc(func(s Scope) (RootKeys, error) { return RootKey
 func TestManyWatchesEndWithTheGrace(t *testing.T) {
 	for name, c := range map[string]struct {
 		roots RootKeySource
+		full  int // under FULL=1
 		opts  Options
 	}{
-		"many root keys":            {rootOfItsOwn, Options{}},
-		"each data key":             {RootKeys{Seal: plainRoot}, Options{CheckEachKey: true}},
-		"no longer than CacheTTL":   {rootOfItsOwn, Options{OutageGrace: time.Minute}},
-		"CacheTTL of a few seconds": {rootOfItsOwn, Options{CacheTTL: 3 * time.Second, OutageGrace: time.Minute}},
+		"many root keys":            {rootOfItsOwn, 10_000, Options{}},
+		"each data key":             {RootKeys{Seal: plainRoot}, 1000, Options{CheckEachKey: true}},
+		"no longer than CacheTTL":   {rootOfItsOwn, 1000, Options{OutageGrace: time.Minute}},
+		"CacheTTL of a few seconds": {rootOfItsOwn, 1000, Options{CacheTTL: 3 * time.Second, OutageGrace: time.Minute}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble.Test(t, func(t *testing.T) {
-				p, log := &plainProvider{}, &eventLog{}
+				p, log, watches := &plainProvider{}, &eventLog{}, manyWatches(c.full)
 				c.opts.Store, c.opts.OnEvent = NewMemoryStore(), log.add
 				r := must(t)(NewKeyRing(p, c.roots, &c.opts))
 				defer r.Close()
-				envs := sealForTenants(t, r, manyWatches())
+				envs := sealForTenants(t, r, watches)
 				time.Sleep(3 * r.opts.CacheTTL / 2) // the last answers are of different moments
 				p.slowDown(1000 * time.Hour)
 				hangs := time.Now()
@@ -62,7 +64,7 @@ func TestManyWatchesEndWithTheGrace(t *testing.T) {
 				require.LessOrEqual(t, latest, time.Second, "served after its end")
 				require.Empty(t, r.inMemory())
 				require.Empty(t, r.Health())
-				require.Equal(t, manyWatches(), log.count(GraceEnded))
+				require.Equal(t, watches, log.count(GraceEnded))
 				for _, e := range log.all {
 					if e.Kind == GraceEnded {
 						require.ErrorIs(t, e.Err, kmsprovider.ErrUnavailable)
@@ -92,14 +94,15 @@ func sinceYes(r *KeyRing) (longest time.Duration) {
 // A denied root key is noticed in time among many others that hang, though none
 // of these is known to be away.
 func TestDenialAmongManyThatHang(t *testing.T) {
-	for _, ttl := range []time.Duration{15 * time.Minute, time.Minute} {
+	for ttl, full := range map[time.Duration]int{15 * time.Minute: 10_000, time.Minute: 1000} { // about 15 for each second are promised
 		t.Run(ttl.String(), func(t *testing.T) {
 			bubble.Test(t, func(t *testing.T) {
 				const denied = 20
+				watches := manyWatches(full)
 				p := &hangingProvider{plainProvider: &plainProvider{}}
-				r := must(t)(NewKeyRing(p, rootOfItsOwn, &Options{Store: NewMemoryStore(), CacheTTL: ttl}))
+				r := must(t)(NewKeyRing(p, rootOfItsOwn, &Options{Store: NewMemoryStore(), CacheTTL: ttl, CacheSize: watches + denied}))
 				defer r.Close()
-				for i := range manyWatches() {
+				for i := range watches {
 					_, _ = sealFor(t, r, place(fmt.Sprint("hangs-", i)))
 				}
 				envs := sealForTenants(t, r, denied)
@@ -113,7 +116,7 @@ func TestDenialAmongManyThatHang(t *testing.T) {
 				}
 				_, most := p.seen()
 				require.LessOrEqual(t, most, checksAtOnce+awayAtOnce)
-				require.Len(t, r.inMemory(), manyWatches(), "an outage is no refusal")
+				require.Len(t, r.inMemory(), watches, "an outage is no refusal")
 			})
 		})
 	}
