@@ -259,7 +259,6 @@ func TestDatabaseSilent(t *testing.T) {
 			var mu sync.Mutex
 			seen := map[string]int{}
 			ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
-			defer cancel()
 			report, err := sweeper.Run(hooks.With(ctx, hooks.Hooks{Step: func(name string) {
 				mu.Lock()
 				defer mu.Unlock()
@@ -267,6 +266,7 @@ func TestDatabaseSilent(t *testing.T) {
 					at[name]()
 				}
 			}}), s.table(), sweep.Reencrypt, nil)
+			cancel()
 			require.NoError(t, err, what)
 			require.Zero(t, g.swallow, what)
 			for name := range at {

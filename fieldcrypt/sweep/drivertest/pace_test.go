@@ -175,6 +175,9 @@ func (s *service) open() map[string]bool {
 		}
 		found[id] = true
 	}
+	if err := rows.Err(); err != nil {
+		s.Error(err)
+	}
 	return found
 }
 

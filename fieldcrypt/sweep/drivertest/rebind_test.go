@@ -59,9 +59,9 @@ func (s *service) people() *fieldcrypt.Records[Person] {
 	return people
 }
 
-// found counts the rows that queries of a tenant nominate, each for the values of
-// the person who was made with the ID: by e-mail address, by name and birthday, and
-// by login.
+// found tells whether queries of a tenant nominate the row that was made with the
+// ID, each for its values: by e-mail address, by name and birthday, and by login. A
+// tag may nominate others too.
 func found[T any](s *service, records *fieldcrypt.Records[T], module, tenant string, id int64) (rows []int) {
 	s.Helper()
 	name := func(field string) string {
@@ -85,7 +85,7 @@ func found[T any](s *service, records *fieldcrypt.Records[T], module, tenant str
 		q, err := by.Query(s.Context(), tenant, values...)
 		require.NoError(s, err)
 		var n int
-		require.NoError(s, s.db.QueryRow("SELECT count(*) FROM people WHERE "+q.Where(s.Dialect, 1), q.Args()...).Scan(&n))
+		require.NoError(s, s.db.QueryRow(fmt.Sprintf("SELECT count(*) FROM people WHERE was = %d AND ", id)+q.Where(s.Dialect, 1), q.Args()...).Scan(&n))
 		rows = append(rows, n)
 	}
 	return rows
