@@ -286,8 +286,12 @@ func TestRouterWithAServerThatHangs(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		l := newLibrary()
 		var trying, most atomic.Int64
+		var failed atomic.Bool
 		r, err := NewRouter(func(s envelope.Scope) (string, error) { return s.Tenant, nil },
 			func(ctx context.Context, name string) (envelope.KeyStore, error) {
+				if name == "mended" && failed.CompareAndSwap(false, true) {
+					return nil, errors.New("for once")
+				}
 				if !strings.HasPrefix(name, "hangs") {
 					return l.get(ctx, name)
 				}
@@ -333,7 +337,7 @@ func TestRouterWithAServerThatHangs(t *testing.T) {
 		require.Equal(t, 64, l.opened, "a store was pushed out by one that can't be opened")
 		require.LessOrEqual(t, most.Load(), int64(32+64+32), "those that are being given up among them")
 
-		// By now all of the others have failed, and take few places.
+		// By now all of the others have failed, and take few turns.
 		most.Store(0)
 		for i := range 10 {
 			time.Sleep(time.Second)
@@ -341,7 +345,14 @@ func TestRouterWithAServerThatHangs(t *testing.T) {
 			require.ErrorIs(t, use(fmt.Sprint("new", i)), envelope.ErrKeyNotFound)
 			require.Zero(t, time.Since(began), "it waited for stores that hang")
 		}
-		require.LessOrEqual(t, most.Load(), int64(8))
+		require.LessOrEqual(t, most.Load(), int64(8+64+8), "those that are being given up among them")
+
+		// One that failed as they did has its turn among them, and is open again.
+		require.ErrorContains(t, use("mended"), "for once")
+		time.Sleep(firstPause)
+		began := time.Now()
+		require.ErrorIs(t, use("mended"), envelope.ErrKeyNotFound)
+		require.LessOrEqual(t, time.Since(began), 2*openPatience)
 		close(stop)
 		wg.Wait()
 		time.Sleep(time.Minute)

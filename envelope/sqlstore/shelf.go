@@ -27,7 +27,7 @@ type shelf struct {
 	opened   int                 // stores that are open
 	opening  int                 // stores that are being opened, for no longer than openPatience
 	late     int                 // stores that are being opened for longer
-	retrying int                 // of both, the ones that could not be opened last time
+	retrying int                 // of opening, the ones that could not be opened last time
 	closing  int                 // stores that are being closed
 	changed  chan struct{}       // closed when a book becomes idle or a place free
 	closed   bool
@@ -52,8 +52,8 @@ const (
 	openPatience = time.Second
 )
 
-// atOnce is how many stores are opened at once within openPatience, and how many
-// stores that could not be opened last time are at all.
+// atOnce is how many stores are opened at once within openPatience, and how many of
+// them may be ones that could not be opened last time.
 func (s *shelf) atOnce() (all, again int) { return max(1, s.max/2), max(1, s.max/8) }
 
 // A book is a store on the shelf.
@@ -167,13 +167,21 @@ func (s *shelf) hangs(b *book, giveUp context.CancelCauseFunc) {
 	if b.store != nil || b.err != nil {
 		return
 	}
+	s.begun(b)
 	b.late = true
-	s.opening--
 	s.late++
 	if s.late > s.max {
 		giveUp(errHangs)
 	}
 	s.notify()
+}
+
+// begun gives a book's turn to be opened to another.
+func (s *shelf) begun(b *book) {
+	s.opening--
+	if b.again {
+		s.retrying--
+	}
 }
 
 // fetch opens a book's store.
@@ -200,10 +208,7 @@ func (s *shelf) fetch(ctx context.Context, b *book) {
 	if b.late {
 		s.late--
 	} else {
-		s.opening--
-	}
-	if b.again {
-		s.retrying--
+		s.begun(b)
 	}
 	if err != nil {
 		delete(s.books, b.name)

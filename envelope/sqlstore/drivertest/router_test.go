@@ -75,11 +75,11 @@ func (f *files) list(context.Context) ([]string, error) {
 // files, of which 8 are open at a time.
 func TestTenantsOverManyFiles(t *testing.T) {
 	const limit = 8
-	tenants, n := scoreboard.Count(2000, 10_000), 100
+	tenants, inFiles := scoreboard.Count(2000, 10_000), 100
 	if scoreboard.UnderRace() { // where SQLite, which is Go there, is slow
-		tenants, n = 300, 25
+		tenants, inFiles = 300, 25
 	}
-	f := &files{folder: t.TempDir(), n: n}
+	f := &files{folder: t.TempDir(), n: uint32(inFiles)}
 	r, err := sqlstore.NewRouter(f.route, f.openStore, &sqlstore.RouterOptions{Stores: f.list, MaxOpen: limit})
 	require.NoError(t, err)
 	ctx := t.Context()
@@ -92,7 +92,7 @@ func TestTenantsOverManyFiles(t *testing.T) {
 		name, _ := f.route(envelope.Scope{Tenant: tenant})
 		shards[name] = append(shards[name], tenant)
 	}
-	require.Len(t, shards, n)
+	require.Len(t, shards, inFiles)
 	work := make(chan []string)
 	var wg sync.WaitGroup
 	for range 16 {
