@@ -63,7 +63,7 @@ func Transact(ctx context.Context, c *sql.Conn, d Dialect, work func(q Querier) 
 	case MariaDB:
 		// A Commit of its driver heeds no context, and never returns where the
 		// server doesn't answer.
-		return byStatements(ctx, c, "START TRANSACTION", work)
+		return byStatements(ctx, c, "BEGIN", work)
 	}
 	tx, err := c.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted}) // whatever the connection's default is
 	if err != nil {
