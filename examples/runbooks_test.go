@@ -414,7 +414,7 @@ func TestRunbookRootKey(t *testing.T) {
 	check(err)
 	require.Equal(t, []int{1, 3}, []int{rewrapped.Rewrapped, rewrapped.Already})
 
-	left := rewrapped.Left[oldKey] // 0, if err is nil: no record needs it
+	left := rewrapped.Left[oldKey] // 0, if err is nil: no record needs it; oldKey is the key itself, never an alias
 	require.Zero(t, left)
 	only := startService(t, db, kms, fieldcrypt.RootKeys{Seal: newKey}, opts)
 	only.mustRead(1)

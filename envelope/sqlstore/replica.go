@@ -75,7 +75,9 @@ func (s *Store) GetForOpening(ctx context.Context, scope envelope.Scope, purpose
 		if err != nil && over(ctx) != nil {
 			return rec, err // the caller has left, which tells nothing of the replica
 		}
-		s.replica.answered(err)
+		if err == nil || patience == replicaPatience || !errors.Is(err, context.DeadlineExceeded) { // else the caller was in a hurry
+			s.replica.answered(err)
+		}
 		if err == nil && (rec.State == envelope.StateActive || rec.State == envelope.StateRetired) {
 			return rec, nil
 		}

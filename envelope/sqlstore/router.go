@@ -36,8 +36,8 @@ type RouterOptions struct {
 	// so that a call may have to wait. Half as many are opened at once; a store
 	// that takes longer than a second keeps no other from being opened, and as
 	// many such as MaxOpen are waited for. While some take the place of others,
-	// up to twice as many are open for a moment: plan connections and files for
-	// that. Default 64.
+	// up to twice as many are open for a moment, and where openings take long
+	// half as many more: plan connections and files for that. Default 64.
 	MaxOpen int
 
 	// OpenTimeout bounds the opening of one store, whoever waits for it. A

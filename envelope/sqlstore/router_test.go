@@ -119,6 +119,8 @@ func newRouter(t testing.TB, route func(envelope.Scope) (string, error), l *libr
 	l.routers++
 	t.Cleanup(func() {
 		require.NoError(t, r.Close())
+		l.mu.Lock() // another router may be closing one of its stores
+		defer l.mu.Unlock()
 		l.routers--
 		for name, n := range l.open {
 			require.True(t, n == 0 || l.routers > 0, "%s was not closed", name)
@@ -374,6 +376,13 @@ func TestRouterOpensBesideAFirstWaveThatHangs(t *testing.T) {
 				var trying, most atomic.Int64
 				r, err := NewRouter(func(s envelope.Scope) (string, error) { return s.Tenant, nil },
 					func(ctx context.Context, name string) (envelope.KeyStore, error) {
+						if name == "slow" {
+							select {
+							case <-time.After(openPatience * 6 / 5):
+							case <-ctx.Done():
+								return nil, ctx.Err()
+							}
+						}
 						if strings.HasPrefix(name, "hangs") {
 							most.Store(max(most.Load(), trying.Add(1)))
 							defer trying.Add(-1)
@@ -400,6 +409,7 @@ func TestRouterOpensBesideAFirstWaveThatHangs(t *testing.T) {
 					require.ErrorIs(t, use(fmt.Sprint("new", i)), envelope.ErrKeyNotFound)
 				}
 				require.LessOrEqual(t, time.Since(began), (hanging/32+1)*openPatience)
+				require.ErrorIs(t, use("slow"), envelope.ErrKeyNotFound, "a slow one is given up for those that hang")
 				wave.Wait()
 				if name == "heeding no context" {
 					require.Equal(t, int64(hanging), most.Load(), "each once")

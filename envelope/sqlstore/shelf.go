@@ -27,6 +27,7 @@ type shelf struct {
 	opened   int                 // stores that are open
 	opening  int                 // stores that are being opened, for no longer than openPatience
 	late     int                 // stores that are being opened for longer
+	waited   list.List           // books of the late ones that were not given up; the front's has taken longest
 	retrying int                 // of opening, the ones that could not be opened last time
 	closing  int                 // stores that are being closed
 	changed  chan struct{}       // closed when a book becomes idle or a place free
@@ -64,8 +65,10 @@ type book struct {
 	err   error
 	users int
 	again bool          // it could not be opened last time
-	late  bool          // its opening takes longer than openPatience
+	late  *list.Element // its opening takes longer than openPatience: where it was among the waited for
 	place *list.Element // among the idle
+
+	giveUp context.CancelCauseFunc // ends its opening
 }
 
 var errRouterClosed = errors.New("sqlstore: the router is closed")
@@ -160,18 +163,19 @@ func (s *shelf) full(again bool) string {
 var errHangs = fmt.Errorf("no answer within %v, and as many others as may be open (RouterOptions.MaxOpen) are waited for: %w", openPatience, context.DeadlineExceeded)
 
 // hangs has an opening that takes long go on beside the others. Of too many such
-// it is given up, to be tried again.
-func (s *shelf) hangs(b *book, giveUp context.CancelCauseFunc) {
+// the one that has taken longest is given up, to be tried again: what hangs gives
+// its place to what is slow.
+func (s *shelf) hangs(b *book) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if b.store != nil || b.err != nil {
 		return
 	}
 	s.begun(b)
-	b.late = true
+	b.late = s.waited.PushBack(b)
 	s.late++
-	if s.late > s.max {
-		giveUp(errHangs)
+	if s.waited.Len() > s.max {
+		s.waited.Remove(s.waited.Front()).(*book).giveUp(errHangs)
 	}
 	s.notify()
 }
@@ -188,9 +192,9 @@ func (s *shelf) begun(b *book) {
 func (s *shelf) fetch(ctx context.Context, b *book) {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	ctx, giveUp := context.WithCancelCause(ctx)
-	defer giveUp(nil)
-	defer time.AfterFunc(openPatience, func() { s.hangs(b, giveUp) }).Stop()
+	ctx, b.giveUp = context.WithCancelCause(ctx)
+	defer b.giveUp(nil)
+	defer time.AfterFunc(openPatience, func() { s.hangs(b) }).Stop()
 	var store envelope.KeyStore
 	err := caught(func() (err error) {
 		store, err = s.open(ctx, b.name)
@@ -205,8 +209,9 @@ func (s *shelf) fetch(ctx context.Context, b *book) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b.store, b.err = store, err
-	if b.late {
+	if b.late != nil {
 		s.late--
+		s.waited.Remove(b.late)
 	} else {
 		s.begun(b)
 	}

@@ -15,7 +15,8 @@ import (
 // [fieldcrypt.ColumnDef.CheckDDL], which says how long they keep writers waiting,
 // and may be run again. On PostgreSQL and MariaDB each statement waits 2 seconds for its
 // locks, lets others pass, and tries again until [Options.Patience] is over: then
-// it ends with [ErrOutage]. Call it when Coverage finds no plaintext any more: where
+// it ends with [ErrOutage]. MariaDB needs a lock at the end of its copy of the table
+// too, and copies it anew when it doesn't get that one. Call it when Coverage finds no plaintext any more: where
 // a row has some, the database's error says that the check is violated (on SQLite
 // this call's own, after a count), and on
 // PostgreSQL the check holds all the same for what is written from then on.

@@ -17,9 +17,10 @@ const tellEvery = time.Second
 // end of the job.
 func (r *run) watch(ctx context.Context, cancel context.CancelCauseFunc) {
 	every := min(time.Second, r.Sweeper.opts.Lease/3)
+	limit := max(every, r.Sweeper.opts.Lease/3) // other processes wait no longer than the lease
 	for sleep(ctx, every) {
 		var state jobState
-		err := r.within(ctx, every, func(ctx context.Context) (err error) { // other processes wait no longer than the lease
+		err := r.within(ctx, limit, func(ctx context.Context) (err error) {
 			state, err = r.queue.renew(ctx)
 			return err
 		})
@@ -32,7 +33,7 @@ func (r *run) watch(ctx context.Context, cancel context.CancelCauseFunc) {
 		}
 		r.paused(state == jobPaused)
 		var report *Report
-		err = r.within(ctx, every, func(ctx context.Context) (err error) {
+		err = r.within(ctx, limit, func(ctx context.Context) (err error) {
 			report, err = r.report(ctx, r.queue.job)
 			return err
 		})

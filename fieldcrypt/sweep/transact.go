@@ -22,7 +22,7 @@ const (
 // store is called in one. SQLite waits as the caller's busy timeout says.
 func (w *writer) transact(ctx context.Context, wait time.Duration, work func(ctx context.Context, q sqlconn.Querier) error) error {
 	w.wait = wait
-	return w.within(ctx, w.opts.AnswerTime, func(ctx context.Context) error {
+	err := w.within(ctx, w.opts.AnswerTime, func(ctx context.Context) error {
 		return transact(ctx, w.db, w.dialect, func(q sqlconn.Querier) error {
 			if w.dialect == Postgres {
 				if err := limitLocks(ctx, q, wait); err != nil {
@@ -32,6 +32,8 @@ func (w *writer) transact(ctx context.Context, wait time.Duration, work func(ctx
 			return work(ctx, q)
 		})
 	})
+	w.unanswered = w.unanswered || errors.Is(err, errSilent)
+	return err
 }
 
 // errSilent: a database that is hung, or a network that drops all, ends no

@@ -253,6 +253,9 @@ func (r *run) settle(ctx context.Context, u *unit, b *batch, size *atomic.Int64)
 		}
 		r.hooks.Step("cursor first")
 	}
+	if len(b.changes) == 0 {
+		r.adapt(size, len(b.records), 0)
+	}
 	for attempt := 1; len(b.changes) > 0 && !r.opts.DryRun; attempt++ {
 		changes := b.changes
 		if attempt > r.Sweeper.opts.Attempts {
@@ -269,8 +272,9 @@ func (r *run) settle(ctx context.Context, u *unit, b *batch, size *atomic.Int64)
 			break
 		}
 		var done result
-		began := time.Now()
+		var began time.Time
 		err := r.patiently(ctx, theDatabase, func() (err error) {
+			began = time.Now() // an outage before isn't the batch's
 			done, err = w.write(ctx, changes, func(ctx context.Context, q sqlconn.Querier) error {
 				st := made()
 				st.changed += int64(len(changes))
@@ -282,14 +286,18 @@ func (r *run) settle(ctx context.Context, u *unit, b *batch, size *atomic.Int64)
 			return err
 		}
 		if attempt == 1 { // later ones are of rows that others hold or change
-			r.adapt(size, len(changes), time.Since(began))
+			r.adapt(size, len(b.records), time.Since(began))
 		}
 		saved = done.saved
 		again, err := r.sort(ctx, b, changes, &done, &written)
 		if err != nil {
 			return err
 		}
-		if len(again) > 0 && attempt > 1 && !sleep(ctx, rand.N(time.Duration(attempt)*2*time.Millisecond)) { //nolint:gosec // jitter, not a secret
+		pause := time.Duration(attempt) * 2 * time.Millisecond
+		if done.ended() { // a database that is slow for a while isn't the row's fault
+			pause = min(100*time.Millisecond<<min(attempt, 6), longestPause)
+		}
+		if len(again) > 0 && attempt > 1 && !sleep(ctx, rand.N(pause)) { //nolint:gosec // jitter, not a secret
 			return context.Cause(ctx)
 		}
 		b.changes = nil
@@ -345,8 +353,8 @@ func (r *run) sort(ctx context.Context, b *batch, changes []*change, done *resul
 	return again, err
 }
 
-// adapt makes batches larger while they are fast, and smaller where they take
-// longer than BatchTime.
+// adapt makes batches larger while they are fast, and smaller where one of n rows
+// takes longer than BatchTime.
 func (r *run) adapt(size *atomic.Int64, n int, took time.Duration) {
 	now := size.Load()
 	switch limit := r.Sweeper.opts.BatchTime; {

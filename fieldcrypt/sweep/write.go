@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -43,7 +44,14 @@ type writer struct {
 	*reader
 	hooks hooks.Hooks
 	wait  time.Duration // of the transaction's statements, for a lock
+
+	// unanswered says that the database didn't answer before. What it was asked may
+	// run on there, and hold locks: that is the same outage.
+	unanswered bool
 }
+
+// locked reports that others hold a lock.
+func (w *writer) locked(err error) bool { return sqlerr.LockTimeout(err) && !w.unanswered }
 
 // A result is what became of a batch.
 type result struct {
@@ -53,6 +61,9 @@ type result struct {
 }
 
 // errAltered ends a transaction in which a row isn't what was written.
+// ended reports that the server ended the statement of a row.
+func (r *result) ended() bool { return slices.Contains(r.outcomes, outcomeEnded) }
+
 var errAltered = errors.New("a row isn't what was written")
 
 // write writes the changes in one transaction. If all of them were written, save
@@ -85,7 +96,7 @@ func (w *writer) write(ctx context.Context, changes []*change, save func(ctx con
 		return out, nil
 	}
 	out.saved = false
-	if !errors.Is(err, errAltered) && !sqlerr.LockTimeout(err) && !sqlerr.Ended(err) && (ctx.Err() != nil || errors.Is(err, errLost) || passes(err) || sqlerr.Of(err) == sqlerr.ReadOnly || sqlerr.Hopeless(err)) {
+	if !errors.Is(err, errAltered) && !w.locked(err) && !sqlerr.Ended(err) && (ctx.Err() != nil || errors.Is(err, errLost) || passes(err) || sqlerr.Of(err) == sqlerr.ReadOnly || sqlerr.Hopeless(err)) {
 		return out, err
 	}
 	if sqlerr.Ended(err) && len(changes) == 1 { // no statement is smaller
@@ -102,7 +113,7 @@ func (w *writer) write(ctx context.Context, changes []*change, save func(ctx con
 		case err == nil:
 		case errors.Is(err, errAltered):
 			out.outcomes[i] = outcomeAltered
-		case ctx.Err() == nil && sqlerr.LockTimeout(err):
+		case ctx.Err() == nil && w.locked(err):
 			out.outcomes[i] = outcomeLocked
 		case ctx.Err() == nil && sqlerr.Ended(err):
 			out.outcomes[i] = outcomeEnded

@@ -22,8 +22,7 @@ func Derive(secret []byte, info string, n int) ([]byte, error) {
 	if n < 0 || n > mostDerived {
 		return nil, fmt.Errorf("derive %d bytes with HKDF-SHA256, which can be 0 to %d", n, mostDerived)
 	}
-	wipeStack() // makes room, so that the stack doesn't move, and leave a copy, while there is a secret on it
-	defer wipeStack()
+	defer leaveNothing()()
 	extracted := extract(secret)
 	out := make([]byte, 0, n+sha256.Size) // room for the last block, which may be cut
 	m := newMAC(extracted)
@@ -55,8 +54,7 @@ func extract(secret []byte) []byte {
 // MAC returns HMAC-SHA256 (FIPS 198-1), whole. Nothing of the key is left
 // behind, and of the result nothing but what it returns.
 func MAC(key, message []byte) [sha256.Size]byte {
-	wipeStack()
-	defer wipeStack()
+	defer leaveNothing()()
 	m := newMAC(key)
 	defer m.wipe()
 	m.Write(message)

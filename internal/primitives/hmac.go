@@ -19,8 +19,7 @@ type HMAC struct {
 
 // NewHMAC makes the key ready. The caller wipes key.
 func NewHMAC(key []byte) *HMAC {
-	wipeStack()
-	defer wipeStack()
+	defer leaveNothing()()
 	h := &HMAC{mac: newMAC(key)}
 	h.mac.Reset() // or the first message would pay for it
 	h.hash = h.mac.Hash
@@ -72,8 +71,7 @@ type Deriver struct {
 
 // NewDeriver does the extract step. The caller wipes secret.
 func NewDeriver(secret []byte) *Deriver {
-	wipeStack()
-	defer wipeStack()
+	defer leaveNothing()()
 	extracted := extract(secret)
 	defer clear(extracted)
 	return &Deriver{expand: NewHMAC(extracted)}

@@ -24,7 +24,7 @@ func NewGCM(key []byte) (cipher.AEAD, error) {
 	if len(key) != GCMKeySize {
 		return nil, fmt.Errorf("AES-256-GCM with a key of %d bytes, it must be %d", len(key), GCMKeySize)
 	}
-	defer wipeStack()
+	defer leaveNothing()()
 	block, err := aes.NewCipher(key)
 	if err != nil {
 		return nil, fmt.Errorf("aes: %w", err)

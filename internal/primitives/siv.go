@@ -32,7 +32,7 @@ func NewSIV(key []byte) (*SIV, error) {
 	if len(key) != SIVKeySize {
 		return nil, fmt.Errorf("AES-SIV with a key of %d bytes, it must be %d", len(key), SIVKeySize)
 	}
-	defer wipeStack()
+	defer leaveNothing()()
 	own := slices.Clone(key)
 	siv, err := subtle.NewAESSIV(own)
 	if err != nil {

@@ -3,6 +3,7 @@ package primitives
 import (
 	"reflect"
 	"regexp"
+	"runtime"
 )
 
 // Wipe overwrites the expanded AES key schedule inside a cipher of crypto/aes
@@ -40,8 +41,23 @@ func fipsPackage(t reflect.Type) string {
 
 var inFIPSModule = regexp.MustCompile(`^crypto/internal/fips140/(?:v[0-9][^/]*/)?(.+)$`)
 
+// leaveNothing is called before functions of the standard library that leave keys
+// behind, and what it returns, by the same caller, after them: it overwrites the
+// part of the stack that they have used, and what a signal has saved meanwhile of
+// the registers.
+func leaveNothing() (wipe func()) {
+	runtime.LockOSThread() // the signal stack is a thread's
+	wipeStack()            // makes room, so that the stack doesn't move, and leave a copy, while there is a secret on it
+	return func() {
+		wipeStack()
+		wipeRegisters()
+		wipeSignalStack()
+		runtime.UnlockOSThread()
+	}
+}
+
 // wipeStack overwrites the part of the stack that functions called before it, by
-// the same caller, have used: the standard library's leave keys there.
+// the same caller, have used.
 //
 //go:noinline
 func wipeStack() {
@@ -51,3 +67,14 @@ func wipeStack() {
 
 //go:noinline
 func overwrite(b []byte) { clear(b) }
+
+// wipeRegisters overwrites the registers that copying bytes leaves them in.
+//
+//go:noinline
+func wipeRegisters() {
+	var from, to [256]byte // as much as is copied through all of them
+	move(to[:], from[:])
+}
+
+//go:noinline
+func move(dst, src []byte) { copy(dst, src) }

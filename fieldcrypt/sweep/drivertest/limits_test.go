@@ -1,6 +1,7 @@
 package drivertest
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -60,6 +61,34 @@ func TestStatementLimit(t *testing.T) {
 		require.EqualValues(t, 1, report.Changed)
 		require.Zero(t, s.underOld())
 		s.whole(90)
+	})
+}
+
+// MariaDB doesn't notice that a client which had no answer is gone: the statement runs
+// on and holds its rows. That isn't another's lock, and no row is reported for it.
+func TestStatementThatRunsOn(t *testing.T) {
+	everywhere(t, func(t *testing.T, d database) {
+		if d.Dialect != sweep.MariaDB {
+			return
+		}
+		s := d.service(t)
+		s.fill(1, 5)
+		s.rotate()
+		hold := "SELECT GET_LOCK('" + t.Name() + "', 10)"
+		c, err := s.db.Conn(t.Context())
+		require.NoError(t, err)
+		defer c.Close()
+		var got int
+		require.NoError(t, c.QueryRowContext(t.Context(), hold).Scan(&got))
+		s.exec("CREATE OR REPLACE TRIGGER slow BEFORE UPDATE ON contacts FOR EACH ROW DO IF(NEW.id = 3 AND IS_USED_LOCK('" + t.Name() + "') IS NOT NULL, BENCHMARK(15000000, MD5(NEW.id)), 0)")
+		time.AfterFunc(2*time.Second, func() { _, _ = c.ExecContext(context.Background(), "SELECT RELEASE_ALL_LOCKS()") })
+
+		sweeper, err := sweep.New(d.open(t), d.Dialect, &sweep.Options{Attempts: 1, AnswerTime: 3 * time.Second})
+		require.NoError(t, err)
+		report, err := sweeper.Run(t.Context(), s.table(), sweep.Reencrypt, nil)
+		require.NoError(t, err)
+		require.EqualValues(t, 5, report.Changed)
+		s.whole(5)
 	})
 }
 
