@@ -24,12 +24,6 @@ TARGET = 85.0  # per cent of the changes that tests reach
 TEST_FLAGS = f"-short -vet=off -failfast -skip={gotest.ALL_ROWS}"
 
 
-def all_but(folder, names):
-    """Flags that leave out all files of a package save these."""
-    files = {Path(name).relative_to(folder) for name in project.tracked(f"{folder}/*.go")}
-    return [f"--exclude-files=^{file}$" for file in sorted(files) if str(file) not in names and file.parent == Path(".")]
-
-
 def score(folder, flags):
     """Returns the share of changes noticed, in per cent, and how many were tried."""
     gremlins, nested = project.tool("gremlins"), tuple(f"{m}/" for m in project.modules() if m != ".")
