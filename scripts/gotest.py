@@ -26,6 +26,8 @@ import project
 ROW = "SCOREBOARD\t"  # internal/scoreboard begins its lines with it
 MEASUREMENTS = "^TestScoreboardP"
 ALL_ROWS = "^TestScoreboard"
+# One package more than there are processors, since many wait for most of their time.
+AT_ONCE = f"-p={(os.cpu_count() or 1) + 1}"
 TEST_FUNCTION = re.compile(r"^func ((?:Test|Fuzz|Example)\w*)\(", re.MULTILINE)
 
 
@@ -74,10 +76,9 @@ def counted(results):
 
 def run_all(tally, folders, flags):
     """Runs go test once for modules of the workspace and adds its results to
-    tally. One package more than there are processors runs at a time, since many
-    wait for most of theirs; a -p among flags says otherwise. The nested modules
-    come first: their packages are the longest."""
-    flags = [f"-p={(os.cpu_count() or 1) + 1}", *flags]
+    tally. A -p among flags says how many packages run at a time, in place of
+    AT_ONCE. The nested modules come first: their packages are the longest."""
+    flags = [AT_ONCE, *flags]
     run(tally, ".", flags, [f"./{folder}/..." for folder in folders[1:] + folders[:1]])
     tally.modules += len(folders) - 1
 

@@ -60,10 +60,10 @@ type result struct {
 	saved    bool           // whether save ran in the transaction that wrote them all
 }
 
-// errAltered ends a transaction in which a row isn't what was written.
 // ended reports that the server ended the statement of a row.
 func (r *result) ended() bool { return slices.Contains(r.outcomes, outcomeEnded) }
 
+// errAltered ends a transaction in which a row isn't what was written.
 var errAltered = errors.New("a row isn't what was written")
 
 // write writes the changes in one transaction. If all of them were written, save

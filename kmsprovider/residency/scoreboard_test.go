@@ -176,38 +176,20 @@ func (h *hundred) hang() (end func()) {
 func (h *hundred) round(t testing.TB, p kmsprovider.Provider, bad int) time.Duration {
 	t.Helper()
 	ring := ringOver(t, h.router, p)
-	var first, others sync.WaitGroup
+	var first sync.WaitGroup
 	for i, b := range h.bad[:bad] {
 		first.Go(func() { _, _ = ring.Open(t.Context(), b, h.badEnv[i]) })
 	}
 	time.Sleep(2 * time.Millisecond)
-	var mu sync.Mutex
-	var took []time.Duration
-	queue := make(chan string)
-	for range 16 {
-		others.Go(func() {
-			for tenant := range queue {
-				start := time.Now()
-				_, err := ring.Open(t.Context(), at(tenant, ""), h.sealed[tenant])
-				d := time.Since(start)
-				if err != nil && !errors.Is(err, kmsprovider.ErrUnavailable) {
-					t.Errorf("%s: %v", tenant, err)
-				}
-				mu.Lock()
-				took = append(took, d)
-				mu.Unlock()
-			}
-		})
-	}
-	for _, tenant := range h.tenants[1:] {
-		queue <- tenant
-	}
-	close(queue)
-	others.Wait()
+	p99 := scoreboard.P99(16, len(h.tenants)-1, func(i int) {
+		tenant := h.tenants[i+1]
+		if _, err := ring.Open(t.Context(), at(tenant, ""), h.sealed[tenant]); err != nil && !errors.Is(err, kmsprovider.ErrUnavailable) {
+			t.Errorf("%s: %v", tenant, err)
+		}
+	})
 	require.NoError(t, ring.Close()) // also ends what hangs
 	first.Wait()
-	slices.Sort(took)
-	return took[len(took)*99/100]
+	return p99
 }
 
 // TestScoreboardS28: one tenant's root key hangs. It is real time; rounds with

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -144,7 +143,7 @@ func (h *hundred) round(t testing.TB, hang func() (end func()), lock bool, bad i
 		require.ErrorIs(t, err, envelope.ErrKeyNotFound)
 	}
 	ring := h.ring(t, slowly{h.kms, h.answer}, store)
-	var first, others sync.WaitGroup
+	var first sync.WaitGroup
 	var opened atomic.Int64 // of the first tenant's
 	end := hang()
 	for class := range bad {
@@ -155,36 +154,18 @@ func (h *hundred) round(t testing.TB, hang func() (end func()), lock bool, bad i
 		})
 	}
 	time.Sleep(2 * time.Millisecond)
-	var mu sync.Mutex
-	var took []time.Duration
-	queue := make(chan int)
-	for range 16 {
-		others.Go(func() {
-			for tenant := range queue {
-				start := time.Now()
-				_, err := ring.Open(t.Context(), h.at(tenant, 0), h.envs[tenant][0])
-				d := time.Since(start)
-				if err != nil {
-					t.Errorf("tenant %d: %v", tenant, err)
-				}
-				mu.Lock()
-				took = append(took, d)
-				mu.Unlock()
-			}
-		})
-	}
-	for tenant := 1; tenant < len(h.envs); tenant++ {
-		queue <- tenant
-	}
-	close(queue)
-	others.Wait()
+	p99 := scoreboard.P99(16, len(h.envs)-1, func(i int) {
+		tenant := i + 1
+		if _, err := ring.Open(t.Context(), h.at(tenant, 0), h.envs[tenant][0]); err != nil {
+			t.Errorf("tenant %d: %v", tenant, err)
+		}
+	})
 	h.loaded += int(opened.Load())
 	end()
 	require.NoError(t, ring.Close())
 	first.Wait()
 	require.NoError(t, r.Close())
-	slices.Sort(took)
-	return took[len(took)*99/100]
+	return p99
 }
 
 // TestScoreboardS28Store: one tenant's key store hangs, behind a router. It is real
