@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -122,11 +123,11 @@ type KeyRing struct {
 	opts     Options
 	store    guardedStore // of Options.Store, if there is one
 
-	opening     *otter.Cache[KeyID, *dataKey] // a hit counts only if its scope is the caller's
-	sealing     *otter.Cache[Scope, *dataKey]
-	sets        *otter.Cache[setName, *keySet]
-	refused     *otter.Cache[[32]byte, refusal]
-	recordsSeen *otter.Cache[[32]byte, struct{}] // records that were found to open, by Compact
+	opening     cache[KeyID, *dataKey] // a hit counts only if its scope is the caller's
+	sealing     cache[Scope, *dataKey]
+	sets        cache[setName, *keySet]
+	refused     cache[[32]byte, refusal]
+	recordsSeen cache[[32]byte, struct{}] // records that were found to open, by Compact
 	drawn       drawnCounts
 	watches     watches
 	checks      chan struct{} // bounds the checks at once
@@ -184,11 +185,26 @@ func NewKeyRing(provider kmsprovider.Provider, roots RootKeySource, opts *Option
 	return r, nil
 }
 
+// A cache is an otter.Cache. It is an interface since a package that sees the type of
+// a generic struct compiles all its methods: each one that imports this package would
+// do so for five caches, which takes seconds.
+type cache[K comparable, V any] interface {
+	GetIfPresent(key K) (V, bool)
+	GetEntryQuietly(key K) (otter.Entry[K, V], bool)
+	All() iter.Seq2[K, V]
+	EstimatedSize() int
+	Set(key K, value V) (V, bool)
+	Compute(key K, remap func(now V, found bool) (V, otter.ComputeOp)) (V, bool)
+	Invalidate(key K) (V, bool)
+	InvalidateAll()
+	CleanUp()
+}
+
 // keepWithin evicts at once what a cache holds beyond its size. By itself it
 // does so later, and holds hundreds of keys more meanwhile.
-func keepWithin[K comparable, V any](cache *otter.Cache[K, V], size int) {
-	if cache.EstimatedSize() > size {
-		cache.CleanUp()
+func keepWithin[K comparable, V any](c cache[K, V], size int) {
+	if c.EstimatedSize() > size {
+		c.CleanUp()
 	}
 }
 

@@ -79,7 +79,7 @@ func sealedElsewhere(t *testing.T, at *Binding, frame []byte) []byte {
 }
 
 // places is the size of the caches.
-const places = 1000
+var places = scoreboard.Count(300, 1000)
 
 // A crowd is what many tenants leave in the memory of a ring that works for one
 // after the other.
@@ -99,7 +99,7 @@ type crowd struct {
 // counts of messages, or as many as it does where that is 0.
 func throughCrowd(t *testing.T, warmUp, tenants int, length time.Duration, opts Options, counts int, use func(r *KeyRing, at *Binding) error) crowd {
 	t.Helper()
-	const samples = 80
+	samples := scoreboard.Count(30, 80)
 	at := func(i int) *Binding {
 		return &Binding{Scope: Scope{Tenant: fmt.Sprintf("tenant-%07d", i), Class: "crm"}, Field: email, Record: "42"}
 	}
@@ -209,8 +209,8 @@ func TestScoreboardS18(t *testing.T) {
 		_, err := r.Open(t.Context(), at, sealedElsewhere(t, at, frame))
 		return err
 	}
-	const warmUp = 20 * places // then the runtime has as many stopped timers as it lets be
-	tenants := scoreboard.Count(40_000, 1_000_000)
+	warmUp := 20 * places // then the runtime has as many stopped timers as it lets be
+	tenants := scoreboard.Count(12_000, 1_000_000)
 	length := time.Duration(scoreboard.Count(3, 3600)) * time.Second
 	for _, c := range []struct {
 		name   string

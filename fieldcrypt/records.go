@@ -10,7 +10,7 @@ import (
 // one with [For] at start-up and keep it. It is safe for concurrent use, on
 // different records: copies that share a map (see [Fields]) or what a pointer
 // leads to aren't that. Calls of Records that For didn't make return an error.
-type Records[T any] struct{ handle }
+type Records[T any] struct{ handle handle }
 
 // handle is the part of Records that is the same for every T.
 type handle struct {

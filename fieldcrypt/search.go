@@ -30,7 +30,7 @@ import (
 // the database can exchange them. So the last line is a must: Open decrypts, and
 // drops what doesn't have the value. It is safe for concurrent use.
 type Search[T any] struct {
-	*search
+	search *search
 	access access[T]
 }
 
@@ -204,9 +204,9 @@ func (s *Search[T]) Query(ctx context.Context, tenant string, values ...any) (*Q
 	if s == nil || s.search == nil {
 		return nil, errors.New("fieldcrypt: Query: a Search is made with Search of Records or Maps")
 	}
-	q, err := s.query(ctx, tenant, values)
+	q, err := s.search.query(ctx, tenant, values)
 	if err != nil {
-		return nil, fmt.Errorf("fieldcrypt: search of %s by %s: %w", s.plan.typ, s.what, err)
+		return nil, fmt.Errorf("fieldcrypt: search of %s by %s: %w", s.search.plan.typ, s.search.what, err)
 	}
 	return &Query[T]{q, s.access}, nil
 }
@@ -269,7 +269,7 @@ func (s *search) frames(value any) ([][]byte, error) {
 // A Query is what to ask the database for, made by [Search.Query]. It is safe for
 // concurrent use.
 type Query[T any] struct {
-	*query
+	query  *query
 	access access[T]
 }
 
@@ -375,10 +375,7 @@ func (h *handle) fits(index int, text string) error {
 	return nil
 }
 
-// Where returns the condition that nominates the rows, in parentheses, with
-// placeholders: in PostgreSQL $n from the given number on, else question marks.
-// Put the tenant's column beside it.
-func (q *query) Where(d Dialect, first int) string {
+func (q *query) where(d Dialect, first int) string {
 	if d != Postgres && d != MariaDB && d != SQLite {
 		return "(unknown " + d.String() + ": there are fieldcrypt.Postgres, MariaDB and SQLite)" // which no database takes
 	}
@@ -411,17 +408,13 @@ func (s *search) column(i int) string {
 	return s.plan.indexes[s.indexes[i]].column
 }
 
-// Args returns the arguments of Where's placeholders.
-func (q *query) Args() []any {
+func (q *query) args() []any {
 	var args []any
 	for i := range q.columns {
 		args = append(args, q.columns[i].args...)
 	}
 	return args
 }
-
-// Format implements [fmt.Formatter]: it shows nothing of the values.
-func (q *query) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "fieldcrypt.Query") }
 
 // matches compares the contents of a record's fields with the query's values.
 func (q *query) matches(texts []string) bool {
@@ -442,26 +435,50 @@ func (q *query) matches(texts []string) bool {
 	return false
 }
 
+// of returns what does not depend on T; of a Query that Search.Query didn't make, one
+// that nothing matches.
+func (q *Query[T]) of() *query {
+	if q == nil || q.query == nil {
+		return &query{search: &search{}}
+	}
+	return q.query
+}
+
+// Where returns the condition that nominates the rows, in parentheses, with
+// placeholders: in PostgreSQL $n from the given number on, else question marks.
+// Put the tenant's column beside it.
+func (q *Query[T]) Where(d Dialect, first int) string { return q.of().where(d, first) }
+
+// Args returns the arguments of Where's placeholders.
+func (q *Query[T]) Args() []any { return q.of().args() }
+
+// Format implements [fmt.Formatter]: it shows nothing of the values.
+func (q Query[T]) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "fieldcrypt.Query") }
+
 // Matches reports whether a record that was decrypted has one of the query's
 // values, and belongs to its tenant.
 func (q *Query[T]) Matches(record *T) bool {
+	if q == nil || q.query == nil || record == nil {
+		return false
+	}
 	if ours, err := q.ours(record); err != nil || !ours {
 		return false
 	}
-	texts := make([]string, len(q.search.fields))
-	for i, field := range q.search.fields {
+	fields := q.query.search.fields
+	texts := make([]string, len(fields))
+	for i, field := range fields {
 		var known bool
 		if texts[i], known = q.access.content(record, field); !known {
 			return false
 		}
 	}
-	return q.matches(texts)
+	return q.query.matches(texts)
 }
 
 // ours reports whether a record belongs to the query's tenant.
 func (q *Query[T]) ours(record *T) (bool, error) {
 	its, named, err := q.access.tenant(record)
-	return err == nil && (!named || its == q.tenant), err
+	return err == nil && (!named || its == q.query.tenant), err
 }
 
 // Open decrypts the rows that the database returned and returns those that have
@@ -472,25 +489,29 @@ func (q *Query[T]) ours(record *T) (bool, error) {
 // whether they belong to the result, by their place among the candidates. It
 // works on copies; maps, and what pointers lead to, are decrypted where they are.
 func (q *Query[T]) Open(ctx context.Context, candidates []T) ([]T, error) {
+	if q == nil || q.query == nil {
+		return nil, errors.New("fieldcrypt: Open: a Query is made with Query of a Search")
+	}
+	s := q.query.search
 	var rows []int
 	var found []T
 	for i := range candidates {
 		ours, err := q.ours(&candidates[i])
 		if err != nil {
-			return nil, fmt.Errorf("fieldcrypt: search of %s by %s: row %d: %w", q.search.plan.typ, q.search.what, i, err)
+			return nil, fmt.Errorf("fieldcrypt: search of %s by %s: row %d: %w", s.plan.typ, s.what, i, err)
 		}
 		if ours {
 			rows, found = append(rows, i), append(found, candidates[i])
 		}
 	}
-	err := q.access.decrypt(ctx, q.tenant, found)
+	err := q.access.decrypt(ctx, q.query.tenant, found)
 	failed, partly := errors.AsType[*DecryptError](err)
 	if err != nil && !partly {
 		return nil, err
 	}
-	searched := make([]string, len(q.search.fields))
-	for i, field := range q.search.fields {
-		searched[i] = q.search.plan.fields[field].label
+	searched := make([]string, len(s.fields))
+	for i, field := range s.fields {
+		searched[i] = s.plan.fields[field].label
 	}
 	keep := make([]bool, len(found))
 	kept := found[:0:0]

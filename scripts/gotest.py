@@ -28,6 +28,7 @@ MEASUREMENTS = "^TestScoreboardP"
 ALL_ROWS = "^TestScoreboard"
 # One package more than there are processors, since many wait for most of their time.
 AT_ONCE = f"-p={(os.cpu_count() or 1) + 1}"
+LONGEST = ("/sweep/drivertest", "/sqlstore/drivertest", "/envelope", "/examples")
 TEST_FUNCTION = re.compile(r"^func ((?:Test|Fuzz|Example)\w*)\(", re.MULTILINE)
 
 
@@ -74,12 +75,22 @@ def counted(results):
         yield name, outcome
 
 
+def packages(folders):
+    """The packages of modules of the workspace, the longest first: they wait for most
+    of their time, and others run beside them."""
+    listed = subprocess.run(["go", "list", *(f"./{folder}/..." for folder in folders)], cwd=project.ROOT, check=True, capture_output=True, text=True)
+
+    def place(package):
+        return next((i for i, end in enumerate(LONGEST) if package.endswith(end)), len(LONGEST))
+
+    return sorted(listed.stdout.split(), key=place)
+
+
 def run_all(tally, folders, flags):
     """Runs go test once for modules of the workspace and adds its results to
     tally. A -p among flags says how many packages run at a time, in place of
-    AT_ONCE. The nested modules come first: their packages are the longest."""
-    flags = [AT_ONCE, *flags]
-    run(tally, ".", flags, [f"./{folder}/..." for folder in folders[1:] + folders[:1]])
+    AT_ONCE."""
+    run(tally, ".", [AT_ONCE, *flags], packages(folders))
     tally.modules += len(folders) - 1
 
 

@@ -13,6 +13,7 @@ one.
 import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from pathlib import Path
 import gotest
 import project
 
+EXAMPLE = re.compile(r"^func (Example|TestMy)", re.MULTILINE)
 ALONE = os.environ | {"GOWORK": "off"}
 
 
@@ -75,7 +77,9 @@ def check(folders):
             tests = ALONE | {"GOFLAGS": f"{os.environ.get('GOFLAGS', '')} {flag}".strip()}
             # All tests run in the workspace; vet has compiled them here, and the
             # examples show that what was built works.
-            gotest.run(tally, folder, ["-short", "-run=^(Example|TestMy)"], env=tests)
+            files = [path for path in gotest.test_files(folder, []) if EXAMPLE.search(path.read_text())]
+            if files:
+                gotest.run(tally, folder, ["-short", "-run=^(Example|TestMy)"], sorted({str(path.parent) for path in files}), env=tests)
     for text in wrong:
         print(f"\n{text}", file=sys.stderr)
     return max(gotest.report(tally, strict=project.IN_CI), 1 if wrong else 0)

@@ -46,10 +46,8 @@ def suite(tags, *flags, skip=gotest.ALL_ROWS, without=()):
     """Runs all tests, save the rows and the measurements of time; without FULL=1
     with the counts of -short and without the examples, since make test has it all."""
     tally = gotest.Tally()
-    folders = [f"./{folder}/..." for folder in project.modules() if FULL or folder != "examples"]
-    listed = subprocess.run(["go", "list", *folders], cwd=project.ROOT, check=True, capture_output=True, text=True).stdout
-    packages = [package for package in listed.split() if not package.endswith(without)]
-    packages.sort(key=lambda package: not package.endswith(("drivertest", "/envelope")))  # the longest first
+    folders = [folder for folder in project.modules() if FULL or folder != "examples"]
+    packages = [package for package in gotest.packages(folders) if not package.endswith(without)]
     short = [] if FULL else ["-short"]
     gotest.run(tally, ".", [f"-tags={tags}", gotest.AT_ONCE, f"-skip={skip}", *short, *flags], packages)
     return tally

@@ -203,15 +203,36 @@ type step struct {
 	failures              []Failure // all of the unit's
 }
 
-// save moves a unit's cursor on. It fails with errLost where the unit isn't this
-// run's any more, so that a transaction that holds it writes nothing.
+// save moves a unit's cursor on, and counts the step. It does so once, also where an
+// attempt's answer gets lost and it is made again. It fails with errLost where the unit
+// isn't this run's any more, so that a transaction that holds it writes nothing.
 func (qu *queue) save(ctx context.Context, q sqlconn.Querier, u *unit, st step) error {
 	failures, err := encodeFailures(st.failures)
 	if err != nil {
 		return err
 	}
-	return qu.mine(q.ExecContext(ctx, qu.state.fill("UPDATE {ranges} SET done_key = ?, seen = seen + ?, changed = changed + ?, failed = failed + ?, failures = ?, until = {now} + ? WHERE job = ? AND n = ? AND holder = ?"),
-		stored(st.cursor), st.seen, st.changed, st.failed, failures, qu.opts.Lease.Microseconds(), qu.job.id, u.n, u.holder))
+	before := ""
+	if u.cursor != nil {
+		before = u.cursor.encode()
+	}
+	err = qu.mine(q.ExecContext(ctx, qu.state.fill("UPDATE {ranges} SET done_key = ?, seen = seen + ?, changed = changed + ?, failed = failed + ?, failures = ?, until = {now} + ? WHERE job = ? AND n = ? AND holder = ? AND COALESCE(done_key, '') = ?"),
+		stored(st.cursor), st.seen, st.changed, st.failed, failures, qu.opts.Lease.Microseconds(), qu.job.id, u.n, u.holder, before))
+	if !errors.Is(err, errLost) {
+		return err
+	}
+	done := false
+	query := "SELECT n FROM {ranges} WHERE job = ? AND n = ? AND holder = ? AND done_key = ?"
+	unread := sqlconn.Each(ctx, q, qu.state.fill(query), []any{qu.job.id, u.n, u.holder, stored(st.cursor)}, func(scan func(...any) error) error {
+		done = true
+		return scan(new(int64))
+	})
+	switch {
+	case unread != nil:
+		return unread
+	case done:
+		return nil
+	}
+	return errLost
 }
 
 // finish ends a unit. It is the only place where one ends.

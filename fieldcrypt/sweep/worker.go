@@ -289,7 +289,7 @@ func (r *run) settle(ctx context.Context, u *unit, b *batch, size *atomic.Int64)
 			r.adapt(size, len(b.records), time.Since(began))
 		}
 		saved = done.saved
-		again, err := r.sort(ctx, b, changes, &done, &written)
+		again, err := r.sort(ctx, w, b, changes, &done, &written)
 		if err != nil {
 			return err
 		}
@@ -318,38 +318,46 @@ func (r *run) settle(ctx context.Context, u *unit, b *batch, size *atomic.Int64)
 	return nil
 }
 
-// sort tells apart what became of changes, and reads again those that others
-// changed.
-func (r *run) sort(ctx context.Context, b *batch, changes []*change, done *result, written *int64) (again []*record, err error) {
-	var lost []key
+// sort tells apart what became of changes, and returns those that others changed as
+// they are now. One that holds what was written was written by an attempt whose answer
+// got lost.
+func (r *run) sort(ctx context.Context, w *writer, b *batch, changes []*change, done *result, written *int64) (again []*record, err error) {
+	lost := map[string]*change{}
+	var keys []key
 	b.kept = map[string]outcome{}
 	for i, o := range done.outcomes {
 		c := changes[i]
 		switch o {
 		case outcomeWritten:
 			*written++
+			continue
 		case outcomeAltered:
 			b.fail(c.record, "", "the database held something else than what was written, as where a trigger changes the row or a column is too narrow: it was taken back; change the trigger, or widen the column")
+			continue
 		case outcomeRefused:
 			b.fail(c.record, "", "the database refused what was written ("+done.codes[i]+"): look at the column's type, size and constraints")
+			continue
 		case outcomeLocked, outcomeEnded:
 			b.kept[c.key.name()] = o
-			lost = append(lost, c.key)
-		default:
-			lost = append(lost, c.key)
 		}
+		lost[c.key.name()] = c
+		keys = append(keys, c.key)
 	}
-	if len(lost) == 0 {
+	if len(keys) == 0 {
 		return nil, nil
 	}
-	err = r.asking(ctx, func(ctx context.Context) error {
-		now, err := r.reader.many(ctx, r.db, lost)
-		again = again[:0]
-		for _, rec := range now { // those that aren't there were deleted
-			again = append(again, rec)
-		}
+	var now map[string]*record
+	err = r.asking(ctx, func(ctx context.Context) (err error) {
+		now, err = r.reader.many(ctx, r.db, keys)
 		return err
 	})
+	for name, rec := range now { // those that aren't there were deleted
+		if w.holds(rec, lost[name]) && w.isSet(rec, false) {
+			*written++
+			continue
+		}
+		again = append(again, rec)
+	}
 	return again, err
 }
 
