@@ -77,7 +77,7 @@ fuzz: ## each fuzz target for FUZZTIME (10s)
 
 .PHONY: fuzz-long
 fuzz-long: ## each fuzz target for 10 minutes
-	$(PYTHON) scripts/fuzz.py 10m
+	$(PYTHON) scripts/fuzz.py --keep 10m
 
 .PHONY: bench
 bench: ## rows P of the scoreboard: speed and cost, as ratios

@@ -1,9 +1,14 @@
 """Fuzzes every fuzz target of every module, one after another.
 
-    python3 scripts/fuzz.py [TIME]      TIME for each target: 10s, 5m, 100000x
+    python3 scripts/fuzz.py [--keep] [TIME]      TIME for each target: 10s, 5m, 100000x
+
+With --keep, inputs that reach new code are kept in Go's cache, and a run begins
+with those of earlier ones: to try them all takes longer than a short run is.
 """
 
 import collections
+import concurrent.futures
+import contextlib
 import re
 import subprocess
 import sys
@@ -40,22 +45,33 @@ def stopped_late(output):
     return "context deadline exceeded" in output and "Failing input written" not in output and "panic" not in output
 
 
+def built(place, folder):
+    """Compiles a package's targets once for all: most of a short run would be this."""
+    program = place / folder / "fuzz.test"
+    program.parent.mkdir(parents=True)
+    subprocess.run(["go", "test", "-c", "-vet=off", "-fuzz=^Fuzz", "-o", program, f"./{folder}"], cwd=project.ROOT, check=True)
+    return program
+
+
 def main():
     project.stop_on_signals()
-    length = sys.argv[1] if len(sys.argv) > 1 else "10s"
-    count, failed = 0, []
+    arguments = [a for a in sys.argv[1:] if a != "--keep"]
+    length = arguments[0] if arguments else "10s"
+    count, failed, found = 0, [], targets()
     cache = Path(subprocess.run(["go", "env", "GOCACHE"], check=True, capture_output=True, text=True).stdout.strip())
-    with tempfile.TemporaryDirectory(prefix="fieldcrypt-fuzz-") as place:
-        for folder, names in targets().items():
-            # Once for all targets of a package: most of a short run would be this.
-            program, corpus = Path(place) / "fuzz.test", cache / "fuzz" / "fieldcrypt" / folder
-            project.check(["go", "test", "-c", "-fuzz=^Fuzz", "-o", program, f"./{folder}"], cwd=project.ROOT)
-            for target in names:
+    with tempfile.TemporaryDirectory(prefix="fieldcrypt-fuzz-") as name, contextlib.ExitStack() as stack:
+        place, builder = Path(name), concurrent.futures.ThreadPoolExecutor(1)
+        stack.callback(builder.shutdown, cancel_futures=True)
+        corpora = cache / "fuzz" / "fieldcrypt" if "--keep" in sys.argv else place / "corpora"
+        # The next package is compiled while one runs.
+        for folder, program in [(folder, builder.submit(built, place, folder)) for folder in found]:
+            for target in found[folder]:
+                run = program.result(), folder, target, length, corpora / folder
                 begun = time.monotonic()
-                passed, output = fuzz(program, folder, target, length, corpus)
+                passed, output = fuzz(*run)
                 if not passed and stopped_late(output):
                     print(f"     {folder} {target}: ran out of time while it stopped; again", flush=True)
-                    passed, output = fuzz(program, folder, target, length, corpus)
+                    passed, output = fuzz(*run)
                 count += 1
                 runs = re.findall(r"execs: (\d+)", output)
                 print(

@@ -60,6 +60,27 @@ func TestBatchSizes(t *testing.T) {
 	})
 }
 
+// Pages grow also where few of their rows are written, or none.
+func TestPagesOfSparseSweeps(t *testing.T) {
+	everywhere(t, func(t *testing.T, d database) {
+		const rows, largest = 6000, 1600
+		s := d.service(t)
+		s.gaps(rows)
+		s.fill(10_000, 20)
+		s.rotate()
+		reads := 0
+		ctx := hooks.With(t.Context(), hooks.Hooks{Step: func(name string) {
+			if name == "read" {
+				reads++
+			}
+		}})
+		report, err := s.sweeper(&sweep.Options{RangeRows: 2 * rows, MaxBatch: largest, BatchTime: time.Minute}).Run(ctx, s.table(), sweep.Reencrypt, &sweep.JobOptions{Workers: 1})
+		require.NoError(t, err)
+		require.EqualValues(t, rows+20, report.Rows)
+		require.LessOrEqual(t, reads, 20, "key ranges have 1000 rows here; in pages of 100 there are 61")
+	})
+}
+
 // gaps makes contacts of NULLs, with gaps between their keys.
 func (s *service) gaps(n int) {
 	s.Helper()
