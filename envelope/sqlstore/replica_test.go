@@ -165,7 +165,15 @@ func TestReplicaThatAnswersIsNotPassedOver(t *testing.T) {
 			_, err := s.GetForOpening(ctx, acme, "data", envelope.KeyID{})
 			require.ErrorIs(t, err, context.Canceled)
 		}
-		require.Equal(t, int64(3), r.asked.Load(), "a caller that leaves tells nothing of it")
+		require.Equal(t, int64(3), r.asked.Swap(0), "a caller that leaves tells nothing of it")
+
+		for range 3 {
+			ctx, cancel := context.WithTimeout(t.Context(), replicaPatience)
+			_, err := s.GetForOpening(ctx, acme, "data", envelope.KeyID{})
+			cancel()
+			require.ErrorIs(t, err, envelope.ErrKeyNotFound, "the primary's answer")
+		}
+		require.Equal(t, int64(3), r.asked.Load(), "nor does one that gives it little time")
 	})
 }
 
