@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/fieldcrypt/fieldcrypt-go/internal/sqlerr"
 )
 
 // A Dialect is the SQL of a database. Its numbers are those of sqlstore.Dialect and
@@ -47,7 +49,7 @@ func Each(ctx context.Context, q Querier, query string, args []any, take func(sc
 	return rows.Close()
 }
 
-// IdleInTransaction is how long PostgreSQL waits for the next statement of a
+// IdleInTransaction is how long a server waits for the next statement of a
 // transaction: one whose client is stopped or gone then ends, and its locks with
 // it.
 const IdleInTransaction = 10 * time.Second
@@ -63,7 +65,7 @@ func Transact(ctx context.Context, c *sql.Conn, d Dialect, work func(q Querier) 
 	case MariaDB:
 		// A Commit of its driver heeds no context, and never returns where the
 		// server doesn't answer.
-		return byStatements(ctx, c, "BEGIN", work)
+		return limitingIdle(ctx, c, func() error { return byStatements(ctx, c, "BEGIN", work) })
 	}
 	tx, err := c.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted}) // whatever the connection's default is
 	if err != nil {
@@ -79,6 +81,22 @@ func Transact(ctx context.Context, c *sql.Conn, d Dialect, work func(q Querier) 
 	}
 	return tx.Commit()
 }
+
+// limitingIdle sets IdleInTransaction in MariaDB, which has no such setting for one
+// transaction, and afterwards what the connection had before. MySQL has none at all.
+func limitingIdle(ctx context.Context, c *sql.Conn, do func() error) error {
+	set := fmt.Sprintf("SET @fieldcrypt_idle = @@SESSION.idle_transaction_timeout, SESSION idle_transaction_timeout = %d", IdleInTransaction/time.Second)
+	if _, err := c.ExecContext(ctx, set); err != nil {
+		if sqlerr.Code(err) == unknownVariable {
+			return do()
+		}
+		return err
+	}
+	defer afterwards(ctx, c, "SET SESSION idle_transaction_timeout = @fieldcrypt_idle")
+	return do()
+}
+
+const unknownVariable = "error 1193"
 
 // byStatements runs work in a transaction that statements begin and end.
 func byStatements(ctx context.Context, c *sql.Conn, begin string, work func(q Querier) error) error {
@@ -102,16 +120,19 @@ func byStatements(ctx context.Context, c *sql.Conn, begin string, work func(q Qu
 	return err
 }
 
-// rollbackWithin is how long a database may take for a rollback, which changes
-// nothing that a lost connection doesn't.
-const rollbackWithin = 5 * time.Second
+// rollback ends a transaction, if there still is one.
+func rollback(ctx context.Context, c *sql.Conn) { afterwards(ctx, c, "ROLLBACK") }
 
-// rollback ends a transaction, if there still is one, even when ctx has ended. A
-// connection on which that fails doesn't go back to the pool.
-func rollback(ctx context.Context, c *sql.Conn) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackWithin)
+// afterwardsWithin is how long a database may take for what restores a connection:
+// a rollback changes nothing that a lost connection doesn't.
+const afterwardsWithin = 5 * time.Second
+
+// afterwards runs a statement even when ctx has ended. A connection on which that
+// fails doesn't go back to the pool.
+func afterwards(ctx context.Context, c *sql.Conn, statement string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), afterwardsWithin)
 	defer cancel()
-	_, err := c.ExecContext(ctx, "ROLLBACK")
+	_, err := c.ExecContext(ctx, statement)
 	if err != nil && !strings.Contains(err.Error(), "no transaction is active") {
 		Discard(c)
 	}

@@ -2,6 +2,7 @@ package drivertest
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -89,43 +90,57 @@ func TestLeasesAtOnce(t *testing.T) {
 	})
 }
 
-// A client that goes away inside a transaction frees its locks: PostgreSQL ends
+// A client that goes away inside a transaction frees its locks: the server ends
 // the transaction.
 func TestGoneInATransaction(t *testing.T) {
-	t.Parallel()
-	d := server(t)
-	if d.dialect != sqlstore.Postgres {
-		return
-	}
-	s, rec := d.store(t), made("acme", 1)
-	require.NoError(t, s.Activate(t.Context(), rec, envelope.KeyID{}))
-	c, err := d.pool(t).Conn(t.Context())
-	require.NoError(t, err)
-	locked, goOn, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
-	go func() {
-		ended <- sqlconn.Transact(t.Context(), c, sqlconn.Postgres, func(q sqlconn.Querier) error {
-			_, err := q.ExecContext(t.Context(), "UPDATE "+keys+" SET state = 'retired'")
-			close(locked)
-			<-goOn
-			return err
-		})
-	}()
-	<-locked
-	began := time.Now()
-	granted, _, err := s.Lease(t.Context(), rec.Scope, rec.Purpose, rec.KeyID, 10)
-	require.NoError(t, err)
-	require.Equal(t, uint64(10), granted, "the transaction was rolled back")
-	took := time.Since(began)
-	t.Logf("a lease waited %v for a client that was gone", took)
-	require.Greater(t, took, sqlconn.IdleInTransaction/2, "nothing was locked: the test shows nothing")
-	require.Less(t, took, 2*sqlconn.IdleInTransaction)
-	close(goOn)
-	require.Error(t, <-ended)
-	_ = c.Close()
+	everywhere(t, func(t *testing.T, d database) {
+		if d.dialect == sqlstore.SQLite { // where the client is in the same process as the file's lock
+			return
+		}
+		s, rec := d.store(t), made("acme", 1)
+		require.NoError(t, s.Activate(t.Context(), rec, envelope.KeyID{}))
+		c, err := d.pool(t).Conn(t.Context())
+		require.NoError(t, err)
+		locked, goOn, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+		go func() {
+			ended <- sqlconn.Transact(t.Context(), c, sqlconn.Dialect(d.dialect), func(q sqlconn.Querier) error {
+				_, err := q.ExecContext(t.Context(), "UPDATE "+keys+" SET state = 'retired'")
+				close(locked)
+				<-goOn
+				return err
+			})
+		}()
+		<-locked
+		began := time.Now()
+		granted, _, err := s.Lease(t.Context(), rec.Scope, rec.Purpose, rec.KeyID, 10)
+		require.NoError(t, err)
+		require.Equal(t, uint64(10), granted, "the transaction was rolled back")
+		took := time.Since(began)
+		t.Logf("a lease waited %v for a client that was gone", took)
+		require.Greater(t, took, sqlconn.IdleInTransaction/2, "nothing was locked: the test shows nothing")
+		require.Less(t, took, 2*sqlconn.IdleInTransaction)
+		close(goOn)
+		require.Error(t, <-ended)
+		_ = c.Close()
 
-	var limit string
-	require.NoError(t, d.pool(t).QueryRow("SHOW idle_in_transaction_session_timeout").Scan(&limit))
-	require.Equal(t, "0", limit, "the program's own transactions are left alone")
+		db := d.pool(t)
+		db.SetMaxOpenConns(1)
+		query, set, want := "SHOW idle_in_transaction_session_timeout", "SET idle_in_transaction_session_timeout = 77000", "77s"
+		if d.dialect == sqlstore.MariaDB {
+			query, set, want = "SELECT @@SESSION.idle_transaction_timeout", "SET SESSION idle_transaction_timeout = 77", "77"
+		}
+		_, err = db.ExecContext(t.Context(), set)
+		require.NoError(t, err)
+		for _, fails := range []error{nil, errors.New("no")} {
+			c, err := db.Conn(t.Context())
+			require.NoError(t, err)
+			require.ErrorIs(t, sqlconn.Transact(t.Context(), c, sqlconn.Dialect(d.dialect), func(sqlconn.Querier) error { return fails }), fails)
+			require.NoError(t, c.Close())
+			var limit string
+			require.NoError(t, db.QueryRow(query).Scan(&limit))
+			require.Equal(t, want, limit, "the program's own transactions are left alone")
+		}
+	})
 }
 
 // Work that panics leaves no transaction on the connection that goes back to the
