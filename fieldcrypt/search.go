@@ -435,22 +435,23 @@ func (q *query) matches(texts []string) bool {
 	return false
 }
 
-// of returns what does not depend on T; of a Query that Search.Query didn't make, one
-// that nothing matches.
-func (q *Query[T]) of() *query {
-	if q == nil || q.query == nil {
-		return &query{search: &search{}}
-	}
-	return q.query
-}
-
 // Where returns the condition that nominates the rows, in parentheses, with
 // placeholders: in PostgreSQL $n from the given number on, else question marks.
 // Put the tenant's column beside it.
-func (q *Query[T]) Where(d Dialect, first int) string { return q.of().where(d, first) }
+func (q *Query[T]) Where(d Dialect, first int) string {
+	if q == nil || q.query == nil {
+		return "(a Query is made with Query of a Search)" // which no database takes
+	}
+	return q.query.where(d, first)
+}
 
 // Args returns the arguments of Where's placeholders.
-func (q *Query[T]) Args() []any { return q.of().args() }
+func (q *Query[T]) Args() []any {
+	if q == nil || q.query == nil {
+		return nil
+	}
+	return q.query.args()
+}
 
 // Format implements [fmt.Formatter]: it shows nothing of the values.
 func (q Query[T]) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "fieldcrypt.Query") }

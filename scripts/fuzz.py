@@ -9,7 +9,9 @@ with those of earlier ones: to try them all takes longer than a short run is.
 import collections
 import concurrent.futures
 import contextlib
+import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -45,12 +47,21 @@ def stopped_late(output):
     return "context deadline exceeded" in output and "Failing input written" not in output and "panic" not in output
 
 
-def built(place, folder):
+def built(place, folder, compilers):
     """Compiles a package's targets once for all: most of a short run would be this."""
     program = place / folder / "fuzz.test"
-    program.parent.mkdir(parents=True)
-    subprocess.run(["go", "test", "-c", "-vet=off", "-fuzz=^Fuzz", "-o", program, f"./{folder}"], cwd=project.ROOT, check=True)
+    program.parent.mkdir(parents=True, exist_ok=True)
+    command = ["go", "test", "-c", "-vet=off", "-fuzz=^Fuzz", "-o", program, f"./{folder}"]
+    compilers.append(subprocess.Popen(command, cwd=project.ROOT, process_group=0))
+    if code := compilers[-1].wait():
+        raise RuntimeError(f"failed with {code}: {' '.join(map(str, command))}")
     return program
+
+
+def kill(compilers):
+    for compiler in compilers:
+        if compiler.poll() is None:
+            os.killpg(compiler.pid, signal.SIGKILL)
 
 
 def main():
@@ -62,9 +73,11 @@ def main():
     with tempfile.TemporaryDirectory(prefix="fieldcrypt-fuzz-") as name, contextlib.ExitStack() as stack:
         place, builder = Path(name), concurrent.futures.ThreadPoolExecutor(1)
         stack.callback(builder.shutdown, cancel_futures=True)
+        compilers = []
+        stack.callback(kill, compilers)
         corpora = cache / "fuzz" / "fieldcrypt" if "--keep" in sys.argv else place / "corpora"
         # The next package is compiled while one runs.
-        for folder, program in [(folder, builder.submit(built, place, folder)) for folder in found]:
+        for folder, program in [(folder, builder.submit(built, place, folder, compilers)) for folder in found]:
             for target in found[folder]:
                 run = program.result(), folder, target, length, corpora / folder
                 begun = time.monotonic()

@@ -78,7 +78,10 @@ def counted(results):
 def packages(folders):
     """The packages of modules of the workspace, the longest first: they wait for most
     of their time, and others run beside them."""
-    listed = subprocess.run(["go", "list", *(f"./{folder}/..." for folder in folders)], cwd=project.ROOT, check=True, capture_output=True, text=True)
+    command = ["go", "list", f"-tags={project.ALL_TAGS}", *(f"./{folder}/..." for folder in folders)]
+    listed = subprocess.run(command, cwd=project.ROOT, stdout=subprocess.PIPE, text=True)
+    if listed.returncode != 0:
+        sys.exit(listed.returncode)
 
     def place(package):
         return next((i for i, end in enumerate(LONGEST) if package.endswith(end)), len(LONGEST))

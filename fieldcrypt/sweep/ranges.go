@@ -204,12 +204,12 @@ type step struct {
 }
 
 // save moves a unit's cursor on, and counts the step. It does so once, also where an
-// attempt's answer gets lost and it is made again. It fails with errLost where the unit
+// attempt's answer gets lost and it is made again, of which it tells. It fails with errLost where the unit
 // isn't this run's any more, so that a transaction that holds it writes nothing.
-func (qu *queue) save(ctx context.Context, q sqlconn.Querier, u *unit, st step) error {
+func (qu *queue) save(ctx context.Context, q sqlconn.Querier, u *unit, st step) (again bool, err error) {
 	failures, err := encodeFailures(st.failures)
 	if err != nil {
-		return err
+		return false, err
 	}
 	before := ""
 	if u.cursor != nil {
@@ -218,21 +218,20 @@ func (qu *queue) save(ctx context.Context, q sqlconn.Querier, u *unit, st step) 
 	err = qu.mine(q.ExecContext(ctx, qu.state.fill("UPDATE {ranges} SET done_key = ?, seen = seen + ?, changed = changed + ?, failed = failed + ?, failures = ?, until = {now} + ? WHERE job = ? AND n = ? AND holder = ? AND COALESCE(done_key, '') = ?"),
 		stored(st.cursor), st.seen, st.changed, st.failed, failures, qu.opts.Lease.Microseconds(), qu.job.id, u.n, u.holder, before))
 	if !errors.Is(err, errLost) {
-		return err
+		return false, err
 	}
-	done := false
 	query := "SELECT n FROM {ranges} WHERE job = ? AND n = ? AND holder = ? AND done_key = ?"
 	unread := sqlconn.Each(ctx, q, qu.state.fill(query), []any{qu.job.id, u.n, u.holder, stored(st.cursor)}, func(scan func(...any) error) error {
-		done = true
+		again = true
 		return scan(new(int64))
 	})
 	switch {
 	case unread != nil:
-		return unread
-	case done:
-		return nil
+		return false, unread
+	case again:
+		return true, nil
 	}
-	return errLost
+	return false, errLost
 }
 
 // finish ends a unit. It is the only place where one ends.

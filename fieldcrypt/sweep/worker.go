@@ -247,8 +247,16 @@ func (r *run) settle(ctx context.Context, u *unit, b *batch, size *atomic.Int64)
 		}
 		return step{b.last, int64(len(b.records)), written, int64(len(b.failed)), failures}
 	}
+	var last step // that was saved, or may have been
+	save := func(ctx context.Context, q sqlconn.Querier, st step) error {
+		again, err := r.queue.save(ctx, q, u, st)
+		if !again {
+			last = st
+		}
+		return err
+	}
 	if r.hooks.CursorFirst {
-		if err := r.queue.save(ctx, r.db, u, made()); err != nil {
+		if err := save(ctx, r.db, made()); err != nil {
 			return err
 		}
 		r.hooks.Step("cursor first")
@@ -278,7 +286,7 @@ func (r *run) settle(ctx context.Context, u *unit, b *batch, size *atomic.Int64)
 			done, err = w.write(ctx, changes, func(ctx context.Context, q sqlconn.Querier) error {
 				st := made()
 				st.changed += int64(len(changes))
-				return r.queue.save(ctx, q, u, st)
+				return save(ctx, q, st)
 			})
 			return err
 		})
@@ -289,7 +297,7 @@ func (r *run) settle(ctx context.Context, u *unit, b *batch, size *atomic.Int64)
 			r.adapt(size, len(b.records), time.Since(began))
 		}
 		saved = done.saved
-		again, err := r.sort(ctx, w, b, changes, &done, &written)
+		again, held, err := r.sort(ctx, w, b, changes, &done, &written)
 		if err != nil {
 			return err
 		}
@@ -304,24 +312,32 @@ func (r *run) settle(ctx context.Context, u *unit, b *batch, size *atomic.Int64)
 		if err := r.decide(ctx, b, again); err != nil {
 			return err
 		}
+		// What holds what was written, and needs nothing more, was written by an attempt
+		// whose answer got lost.
+		for _, c := range b.changes {
+			delete(held, c.key.name())
+		}
+		for name, is := range held {
+			if is && !b.failed[name] {
+				written++
+			}
+		}
 	}
-	st := made()
 	if !saved {
 		r.hooks.Step("cursor")
-		err := r.asking(ctx, func(ctx context.Context) error { return r.queue.save(ctx, r.db, u, st) })
-		if err != nil {
+		st := made()
+		if err := r.asking(ctx, func(ctx context.Context) error { return save(ctx, r.db, st) }); err != nil {
 			return err
 		}
 	}
-	u.failures, u.cursor = st.failures, b.last
-	r.count(st)
+	u.failures, u.cursor = last.failures, b.last
+	r.count(last)
 	return nil
 }
 
 // sort tells apart what became of changes, and returns those that others changed as
-// they are now. One that holds what was written was written by an attempt whose answer
-// got lost.
-func (r *run) sort(ctx context.Context, w *writer, b *batch, changes []*change, done *result, written *int64) (again []*record, err error) {
+// they are now, and which of them hold what was written.
+func (r *run) sort(ctx context.Context, w *writer, b *batch, changes []*change, done *result, written *int64) (again []*record, held map[string]bool, err error) {
 	lost := map[string]*change{}
 	var keys []key
 	b.kept = map[string]outcome{}
@@ -344,21 +360,19 @@ func (r *run) sort(ctx context.Context, w *writer, b *batch, changes []*change, 
 		keys = append(keys, c.key)
 	}
 	if len(keys) == 0 {
-		return nil, nil
+		return nil, nil, nil
 	}
-	var now map[string]*record
-	err = r.asking(ctx, func(ctx context.Context) (err error) {
-		now, err = r.reader.many(ctx, r.db, keys)
+	err = r.asking(ctx, func(ctx context.Context) error {
+		now, err := r.reader.many(ctx, r.db, keys)
+		again, held = again[:0], map[string]bool{}
+		for name, rec := range now { // those that aren't there were deleted
+			again = append(again, rec)
+			c, ok := lost[name] // another way of writing the same key is another's change
+			held[name] = ok && w.holds(rec, c)
+		}
 		return err
 	})
-	for name, rec := range now { // those that aren't there were deleted
-		if w.holds(rec, lost[name]) && w.isSet(rec, false) {
-			*written++
-			continue
-		}
-		again = append(again, rec)
-	}
-	return again, err
+	return again, held, err
 }
 
 // adapt makes batches larger while they are fast, and smaller where one of n rows

@@ -184,7 +184,7 @@ func (w *writer) single(ctx context.Context, q sqlconn.Querier, c *change, o *ou
 		return err
 	case n == 0 && w.dialect == MariaDB: // it doesn't count a row that held the same before
 		now, err := w.one(ctx, q, c.key)
-		if *o = outcomeLost; now != nil && w.holds(now, c) {
+		if *o = outcomeLost; now != nil && w.holds(now, c) && w.based(now, c) {
 			*o = outcomeWritten
 		}
 		return err
@@ -225,6 +225,22 @@ func (w *writer) holds(now *record, c *change) bool {
 		}
 	}
 	return w.isSet(now, true)
+}
+
+// based reports whether a row still has what a change was made from: what was read of
+// the columns that it doesn't write. A row that merely looks as if it had been written
+// may have got another value meanwhile.
+func (w *writer) based(now *record, c *change) bool {
+	for i := range w.swapped {
+		_, set := w.reader.sets[w.swapped[i].name]
+		if slices.Contains(w.writes, i) || i >= len(w.touched) && set {
+			continue
+		}
+		if was, is := c.old[i], now.old[i]; (was == nil) != (is == nil) || was != nil && textOf(was) != textOf(is) {
+			return false
+		}
+	}
+	return true
 }
 
 // isSet reports whether a row holds what the operation sets beside the cells.

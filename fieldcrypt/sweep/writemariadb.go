@@ -50,7 +50,7 @@ func (w *writer) batchMariaDB(ctx context.Context, q sqlconn.Querier, changes []
 	written, ours, lost := int64(0), true, false
 	for i, c := range changes {
 		switch rec := now[c.key.name()]; {
-		case rec != nil && w.holds(rec, c):
+		case rec != nil && w.holds(rec, c) && w.based(rec, c):
 			outcomes[i] = outcomeWritten
 			written++
 			ours = ours && w.random(c)

@@ -83,18 +83,30 @@ func Transact(ctx context.Context, c *sql.Conn, d Dialect, work func(q Querier) 
 }
 
 // limitingIdle sets IdleInTransaction in MariaDB, which has no such setting for one
-// transaction, and afterwards what the connection had before. MySQL has none at all.
+// transaction, and afterwards what the connection had before. A shorter time stays.
+// MySQL has no such settings at all.
 func limitingIdle(ctx context.Context, c *sql.Conn, do func() error) error {
-	set := fmt.Sprintf("SET @fieldcrypt_idle = @@SESSION.idle_transaction_timeout, SESSION idle_transaction_timeout = %d", IdleInTransaction/time.Second)
-	if _, err := c.ExecContext(ctx, set); err != nil {
+	keep, set, restore := make([]string, len(idleSettings)), make([]string, len(idleSettings)), make([]string, len(idleSettings))
+	for i, name := range idleSettings {
+		otherwise := 0 // the first holds for all that are 0
+		if i == 0 {
+			otherwise = int(IdleInTransaction / time.Second)
+		}
+		keep[i] = fmt.Sprintf("@fieldcrypt_%s = @@SESSION.%s", name, name)
+		set[i] = fmt.Sprintf("SESSION %s = IF(@@SESSION.%s BETWEEN 1 AND %d, @@SESSION.%s, %d)", name, name, IdleInTransaction/time.Second, name, otherwise)
+		restore[i] = fmt.Sprintf("SESSION %s = @fieldcrypt_%s", name, name)
+	}
+	if _, err := c.ExecContext(ctx, "SET "+strings.Join(append(keep, set...), ", ")); err != nil {
 		if sqlerr.Code(err) == unknownVariable {
 			return do()
 		}
 		return err
 	}
-	defer afterwards(ctx, c, "SET SESSION idle_transaction_timeout = @fieldcrypt_idle")
+	defer afterwards(ctx, c, "SET "+strings.Join(restore, ", "))
 	return do()
 }
+
+var idleSettings = [...]string{"idle_transaction_timeout", "idle_write_transaction_timeout", "idle_readonly_transaction_timeout"}
 
 const unknownVariable = "error 1193"
 

@@ -101,6 +101,10 @@ func TestGoneInATransaction(t *testing.T) {
 		require.NoError(t, s.Activate(t.Context(), rec, envelope.KeyID{}))
 		c, err := d.pool(t).Conn(t.Context())
 		require.NoError(t, err)
+		if d.dialect == sqlstore.MariaDB { // which would hold for a transaction that has written
+			_, err = c.ExecContext(t.Context(), "SET SESSION idle_write_transaction_timeout = 60")
+			require.NoError(t, err)
+		}
 		locked, goOn, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 		go func() {
 			ended <- sqlconn.Transact(t.Context(), c, sqlconn.Dialect(d.dialect), func(q sqlconn.Querier) error {
@@ -127,7 +131,8 @@ func TestGoneInATransaction(t *testing.T) {
 		db.SetMaxOpenConns(1)
 		query, set, want := "SHOW idle_in_transaction_session_timeout", "SET idle_in_transaction_session_timeout = 77000", "77s"
 		if d.dialect == sqlstore.MariaDB {
-			query, set, want = "SELECT @@SESSION.idle_transaction_timeout", "SET SESSION idle_transaction_timeout = 77", "77"
+			query = "SELECT CONCAT_WS(' ', @@SESSION.idle_transaction_timeout, @@SESSION.idle_write_transaction_timeout, @@SESSION.idle_readonly_transaction_timeout)"
+			set, want = "SET SESSION idle_transaction_timeout = 77, SESSION idle_write_transaction_timeout = 5, SESSION idle_readonly_transaction_timeout = 78", "77 5 78"
 		}
 		_, err = db.ExecContext(t.Context(), set)
 		require.NoError(t, err)

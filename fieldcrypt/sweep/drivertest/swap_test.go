@@ -2,6 +2,7 @@ package drivertest
 
 import (
 	"errors"
+	"sync"
 	"testing"
 	"time"
 
@@ -160,5 +161,78 @@ func TestEncryptBringsEnvelopes(t *testing.T) {
 		require.Equal(t, "ada@example.com", email)
 		two := s.patron(r, 2)
 		require.True(t, two.Email.IsNull())
+	})
+}
+
+// A row whose key others write in another way, which the column's collation takes for
+// the same, is a row that others changed.
+func TestKeyWrittenAnotherWay(t *testing.T) {
+	type patron struct {
+		ID     string            `fieldcrypt:"id"`
+		Tenant string            `fieldcrypt:"tenant"`
+		Email  fieldcrypt.String `fieldcrypt:"Patrons.email,text,max=320,migrating,until=2099-12-31"`
+	}
+	everywhere(t, func(t *testing.T, d database) {
+		if d.Dialect == sweep.Postgres { // whose text has no such collation by default
+			return
+		}
+		s := d.service(t)
+		records, err := fieldcrypt.For[patron](s.crypt)
+		require.NoError(t, err)
+		collation := map[sweep.Dialect]string{sweep.SQLite: "NOCASE", sweep.MariaDB: "utf8mb4_general_ci"}[d.Dialect]
+		s.exec("CREATE TABLE patrons (id VARCHAR(20) COLLATE " + collation + " NOT NULL PRIMARY KEY, tenant VARCHAR(100), email VARCHAR(2000))")
+		s.exec("INSERT INTO patrons VALUES ('ada', 'acme', 'ada@example.com')")
+		var once sync.Once
+		ctx := hooks.With(t.Context(), hooks.Hooks{Step: func(name string) {
+			if name == "begin" {
+				once.Do(func() { s.exec("UPDATE patrons SET id = 'Ada'") })
+			}
+		}})
+		report, err := s.sweeper(nil).Run(ctx, sweep.Table{Name: "patrons", Rows: records.Rows()}, sweep.Encrypt, nil)
+		require.NoError(t, err)
+		require.Equal(t, [3]int64{1, 1, 0}, [3]int64{report.Rows, report.Changed, report.Failed})
+	})
+}
+
+// A row that others gave another value, and that happens to hold what was to be
+// written for the value before, isn't done.
+func TestRowThatLooksWritten(t *testing.T) {
+	type patron struct {
+		ID       int64                 `fieldcrypt:"id"`
+		Tenant   string                `fieldcrypt:"tenant"`
+		Email    fieldcrypt.String     `fieldcrypt:"Patrons.email,text,max=320"`
+		EmailTag fieldcrypt.BlindIndex `fieldcrypt:"index=Patrons.email,normalise=trim.v1,bits=16"`
+	}
+	everywhere(t, func(t *testing.T, d database) {
+		s := d.service(t)
+		records, err := fieldcrypt.For[patron](s.crypt)
+		require.NoError(t, err)
+		for _, rows := range []int64{1, 2} { // MariaDB writes one in another way
+			binary := map[sweep.Dialect]string{sweep.SQLite: "BLOB", sweep.MariaDB: "VARBINARY(20)", sweep.Postgres: "BYTEA"}[d.Dialect]
+			s.exec("CREATE TABLE patrons (id BIGINT NOT NULL PRIMARY KEY, tenant VARCHAR(100), email VARCHAR(2000), email_tag " + binary + ")")
+			all := make([]patron, rows)
+			for i := range all {
+				all[i] = patron{ID: int64(i) + 1, Tenant: "acme", Email: fieldcrypt.Of("ada@example.com")}
+				s.exec("INSERT INTO patrons VALUES (?, 'acme', NULL, ?)", i+1, []byte{1, 2}) // a tag of a value that is gone
+			}
+			require.NoError(t, records.EncryptAll(t.Context(), all))
+			var once sync.Once
+			ctx := hooks.With(t.Context(), hooks.Hooks{Step: func(name string) {
+				if name != "begin" {
+					return
+				}
+				once.Do(func() { // by a program that doesn't know the index, and whose trigger empties it
+					for i := range all {
+						s.exec("UPDATE patrons SET email = ?, email_tag = NULL WHERE id = ?", all[i].Email, i+1)
+					}
+				})
+			}})
+			_, err = s.sweeper(nil).Run(ctx, sweep.Table{Name: "patrons", Rows: records.Rows()}, sweep.Reindex, nil)
+			require.NoError(t, err)
+			var without int
+			require.NoError(t, s.db.QueryRow("SELECT count(*) FROM patrons WHERE email_tag IS NULL").Scan(&without))
+			require.Zero(t, without)
+			s.exec("DROP TABLE patrons")
+		}
 	})
 }
