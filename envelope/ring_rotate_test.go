@@ -2,6 +2,7 @@ package envelope
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -193,4 +194,47 @@ func TestAge(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A meddlingStore has others change its keys just before one is activated.
+type meddlingStore struct {
+	KeyStore
+	meddle func() error
+}
+
+func (s *meddlingStore) Activate(ctx context.Context, rec Record, previous KeyID) error {
+	if meddle := s.meddle; meddle != nil {
+		s.meddle = nil
+		if err := meddle(); err != nil {
+			return err
+		}
+	}
+	return s.KeyStore.Activate(ctx, rec, previous)
+}
+
+// A key that is suspended while its scope is rotated doesn't keep the next one from
+// being made.
+func TestRotateBesideSuspension(t *testing.T) {
+	memory := NewMemoryStore()
+	store := &meddlingStore{KeyStore: memory}
+	r := must(t)(NewKeyRing(&plainProvider{}, RootKeys{Seal: plainRoot}, &Options{Store: store}))
+	defer r.Close()
+	scope := Scope{Tenant: "acme"}.withDefault()
+	first, err := r.Rotate(t.Context(), scope)
+	require.NoError(t, err)
+	store.meddle = func() error {
+		was, err := memory.Get(t.Context(), scope, PurposeData, first)
+		now := was
+		now.State = StateSuspended
+		return errors.Join(err, memory.Update(t.Context(), was, now))
+	}
+	next, err := r.Rotate(t.Context(), scope)
+	require.NoError(t, err)
+	require.NotEqual(t, first, next)
+	was, err := memory.Get(t.Context(), scope, PurposeData, first)
+	require.NoError(t, err)
+	require.Equal(t, StateSuspended, was.State)
+	active, err := memory.Active(t.Context(), scope, PurposeData)
+	require.NoError(t, err)
+	require.Equal(t, next, active.KeyID)
 }

@@ -227,18 +227,21 @@ func (s *search) claimed(ctx context.Context, previous *KeyID, won bool, holder 
 		// The key that was active is none any more: suspended, destroyed or lost.
 		*previous = KeyID{}
 	}
-	k, err := s.make(ctx, *previous, holder)
-	if !errors.Is(err, ErrConflict) {
-		return k, err // spentKey: others took all of its messages at once
+	for { // twice at most: a store that contradicts itself must not cost one key after the other
+		k, err := s.make(ctx, *previous, holder)
+		if !errors.Is(err, ErrConflict) {
+			return k, err // spentKey: others took all of its messages at once
+		}
+		rec, again := s.store.Active(ctx, s.scope, s.purpose)
+		switch {
+		case errors.Is(again, ErrKeyNotFound) && *previous != KeyID{}: // it was suspended meanwhile
+			*previous = KeyID{}
+		case again != nil || rec.KeyID == *previous:
+			return nil, err
+		default: // the claim ran out while this process was held up, and another one made the key
+			return s.use(ctx, &rec)
+		}
 	}
-	// The claim ran out while this process was held up, and another one made
-	// the key. One look, not a loop: a store that contradicts itself must not
-	// cost one key after the other.
-	rec, again := s.store.Active(ctx, s.scope, s.purpose)
-	if again != nil || rec.KeyID == *previous {
-		return nil, err
-	}
-	return s.use(ctx, &rec)
 }
 
 // make asks for a data key and stores it before anything is sealed with it.
