@@ -204,8 +204,9 @@ type step struct {
 }
 
 // save moves a unit's cursor on, and counts the step. It does so once, also where an
-// attempt's answer gets lost and it is made again, of which it tells. It fails with errLost where the unit
-// isn't this run's any more, so that a transaction that holds it writes nothing.
+// attempt's answer gets lost and it is made again, of which it tells. It fails with
+// errLost where the unit isn't this run's any more, so that a transaction that holds it
+// writes nothing.
 func (qu *queue) save(ctx context.Context, q sqlconn.Querier, u *unit, st step) (again bool, err error) {
 	failures, err := encodeFailures(st.failures)
 	if err != nil {

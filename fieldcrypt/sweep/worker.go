@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -317,8 +319,8 @@ func (r *run) settle(ctx context.Context, u *unit, b *batch, size *atomic.Int64)
 		for _, c := range b.changes {
 			delete(held, c.key.name())
 		}
-		for name, is := range held {
-			if is && !b.failed[name] {
+		for name := range held {
+			if !b.failed[name] {
 				written++
 			}
 		}
@@ -339,7 +341,6 @@ func (r *run) settle(ctx context.Context, u *unit, b *batch, size *atomic.Int64)
 // they are now, and which of them hold what was written.
 func (r *run) sort(ctx context.Context, w *writer, b *batch, changes []*change, done *result, written *int64) (again []*record, held map[string]bool, err error) {
 	lost := map[string]*change{}
-	var keys []key
 	b.kept = map[string]outcome{}
 	for i, o := range done.outcomes {
 		c := changes[i]
@@ -357,18 +358,18 @@ func (r *run) sort(ctx context.Context, w *writer, b *batch, changes []*change, 
 			b.kept[c.key.name()] = o
 		}
 		lost[c.key.name()] = c
-		keys = append(keys, c.key)
 	}
-	if len(keys) == 0 {
+	if len(lost) == 0 {
 		return nil, nil, nil
 	}
 	err = r.asking(ctx, func(ctx context.Context) error {
-		now, err := r.reader.many(ctx, r.db, keys)
+		now, err := r.reader.many(ctx, r.db, keysOf(slices.Collect(maps.Values(lost))))
 		again, held = again[:0], map[string]bool{}
 		for name, rec := range now { // those that aren't there were deleted
 			again = append(again, rec)
-			c, ok := lost[name] // another way of writing the same key is another's change
-			held[name] = ok && w.holds(rec, c)
+			if c, ok := lost[name]; ok && w.holds(rec, c) { // another way of writing the same key is another's change
+				held[name] = true
+			}
 		}
 		return err
 	})

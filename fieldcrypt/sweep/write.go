@@ -184,7 +184,7 @@ func (w *writer) single(ctx context.Context, q sqlconn.Querier, c *change, o *ou
 		return err
 	case n == 0 && w.dialect == MariaDB: // it doesn't count a row that held the same before
 		now, err := w.one(ctx, q, c.key)
-		if *o = outcomeLost; now != nil && w.holds(now, c) && w.based(now, c) {
+		if *o = outcomeLost; w.written(now, c) {
 			*o = outcomeWritten
 		}
 		return err
@@ -225,6 +225,12 @@ func (w *writer) holds(now *record, c *change) bool {
 		}
 	}
 	return w.isSet(now, true)
+}
+
+// written reports whether a row that was read again, if it is there, is as a change
+// makes it of what it was made from.
+func (w *writer) written(now *record, c *change) bool {
+	return now != nil && w.holds(now, c) && w.based(now, c)
 }
 
 // based reports whether a row still has what a change was made from: what was read of

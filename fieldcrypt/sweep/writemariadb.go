@@ -49,14 +49,13 @@ func (w *writer) batchMariaDB(ctx context.Context, q sqlconn.Querier, changes []
 	}
 	written, ours, lost := int64(0), true, false
 	for i, c := range changes {
-		switch rec := now[c.key.name()]; {
-		case rec != nil && w.holds(rec, c) && w.based(rec, c):
-			outcomes[i] = outcomeWritten
-			written++
-			ours = ours && w.random(c)
-		default:
+		if !w.written(now[c.key.name()], c) {
 			outcomes[i], lost = outcomeLost, true
+			continue
 		}
+		outcomes[i] = outcomeWritten
+		written++
+		ours = ours && w.random(c)
 	}
 	// A row that was written and holds something else is counted, and looks like
 	// one that others changed. So does, the other way round, a row to which

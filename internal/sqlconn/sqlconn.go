@@ -86,27 +86,30 @@ func Transact(ctx context.Context, c *sql.Conn, d Dialect, work func(q Querier) 
 // transaction, and afterwards what the connection had before. A shorter time stays.
 // MySQL has no such settings at all.
 func limitingIdle(ctx context.Context, c *sql.Conn, do func() error) error {
-	keep, set, restore := make([]string, len(idleSettings)), make([]string, len(idleSettings)), make([]string, len(idleSettings))
-	for i, name := range idleSettings {
-		otherwise := 0 // the first holds for all that are 0
-		if i == 0 {
-			otherwise = int(IdleInTransaction / time.Second)
-		}
-		keep[i] = fmt.Sprintf("@fieldcrypt_%s = @@SESSION.%s", name, name)
-		set[i] = fmt.Sprintf("SESSION %s = IF(@@SESSION.%s BETWEEN 1 AND %d, @@SESSION.%s, %d)", name, name, IdleInTransaction/time.Second, name, otherwise)
-		restore[i] = fmt.Sprintf("SESSION %s = @fieldcrypt_%s", name, name)
-	}
-	if _, err := c.ExecContext(ctx, "SET "+strings.Join(append(keep, set...), ", ")); err != nil {
+	if _, err := c.ExecContext(ctx, limitIdle); err != nil {
 		if sqlerr.Code(err) == unknownVariable {
 			return do()
 		}
 		return err
 	}
-	defer afterwards(ctx, c, "SET "+strings.Join(restore, ", "))
+	defer afterwards(ctx, c, restoreIdle)
 	return do()
 }
 
-var idleSettings = [...]string{"idle_transaction_timeout", "idle_write_transaction_timeout", "idle_readonly_transaction_timeout"}
+var limitIdle, restoreIdle = idleStatements()
+
+func idleStatements() (limit, restore string) {
+	most := int(IdleInTransaction / time.Second)
+	otherwise := most // the first holds for all that are 0
+	var keeps, sets, restores []string
+	for _, name := range []string{"idle_transaction_timeout", "idle_write_transaction_timeout", "idle_readonly_transaction_timeout"} {
+		keeps = append(keeps, fmt.Sprintf("@fieldcrypt_%s = @@SESSION.%s", name, name))
+		sets = append(sets, fmt.Sprintf("SESSION %s = IF(@@SESSION.%s BETWEEN 1 AND %d, @@SESSION.%s, %d)", name, name, most, name, otherwise))
+		restores = append(restores, fmt.Sprintf("SESSION %s = @fieldcrypt_%s", name, name))
+		otherwise = 0
+	}
+	return "SET " + strings.Join(append(keeps, sets...), ", "), "SET " + strings.Join(restores, ", ")
+}
 
 const unknownVariable = "error 1193"
 
